@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* The operations that a backend runs, their operands, and their meaning.
+ *
+ * Each op has a plain C reference (ops/ref.h) that accumulates in double and
+ * defines it. Activations are f32. `rows` is the number of tokens computed
+ * together: 1 in decode. Operands of one call never overlap unless an op
+ * says so. All device memory; the CPU must not touch it until an event
+ * recorded after the call has passed. */
+#ifndef M2C_OPS_OP_H
+#define M2C_OPS_OP_H
+
+#include "ops/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum m2c_op {
+    M2C_OP_FILL,
+    M2C_OP_EMBED,
+    M2C_OP_NORM,
+    M2C_OP_MATMUL,
+    M2C_OP_ROPE,
+    M2C_OP_KV_APPEND,
+    M2C_OP_ATTENTION,
+    M2C_OP_FFN_UP,
+    M2C_OP_FFN_DOWN,
+    M2C_OP_FFN_SUM,
+    M2C_N_OPS
+};
+
+const char *m2c_op_name(enum m2c_op op); /* "ffn_up"; never NULL */
+
+enum m2c_act { M2C_ACT_SILU, M2C_ACT_GELU, M2C_ACT_RELU, M2C_N_ACTS };
+const char *m2c_act_name(enum m2c_act act); /* "silu", "gelu" (tanh form), "relu" */
+
+/* dst[0 .. n) = value, f32. */
+struct m2c_fill_args {
+    struct m2c_mem dst;
+    uint32_t n;
+    float value;
+};
+
+/* out[rows][cols] f32 = table row ids[r], times `scale`. ids u32[rows]; an
+ * id >= table.rows is the caller's fault (checked on the host before). */
+struct m2c_embed_args {
+    struct m2c_tensor table;
+    struct m2c_mem ids, out;
+    uint32_t rows;
+    float scale;
+};
+
+/* RMS norm of each row: y = x / sqrt(mean(x^2) + eps) * w; with `relu`:
+ * y = max(0, y - shift). x, y f32[rows][n], w f32[n]; y may be x. */
+struct m2c_norm_args {
+    struct m2c_mem x, w, y;
+    uint32_t rows, n;
+    float eps, shift;
+    bool relu;
+};
+
+/* y[rows][w.rows] (+)= x[rows][w.cols] · wᵀ, f32 activations. A row's sums
+ * depend on w and that row only, as long as `rows` is on the same side of
+ * the backend's GEMM threshold (dev info). */
+struct m2c_matmul_args {
+    struct m2c_tensor w;
+    struct m2c_mem x, y;
+    uint32_t rows;
+    bool add; /* y += instead of y = */
+};
+
+enum m2c_rope { M2C_ROPE_HALF, M2C_ROPE_INTERLEAVED };
+
+/* In place: x f32[rows][heads][head_dim], row r at position pos + r. Pair j
+ * of a head turns by angle (pos + r) · inv_freq[j] (f32[head_dim / 2]); its
+ * members are (2j, 2j+1) interleaved, or (j, j + head_dim/2) half-split. */
+struct m2c_rope_args {
+    struct m2c_mem x, inv_freq;
+    uint32_t rows, heads, head_dim, pos;
+    enum m2c_rope style;
+};
+
+/* cache[pos + r][n] = x[r][n] for `rows` rows; x f32, cache f32 or f16 in
+ * [ctx][n]. */
+struct m2c_kv_append_args {
+    struct m2c_mem x, cache;
+    enum m2c_type type;
+    uint32_t rows, n, pos;
+};
+
+/* Causal attention: row r is at position pos + r and sees cache positions
+ * 0 .. pos + r. q, out f32[rows][heads][head_dim]; k, v of type f32 or f16
+ * in [ctx][kv_heads][head_dim]; head h reads kv head h / (heads / kv_heads).
+ * Scores are scaled by 1/sqrt(head_dim). */
+struct m2c_attention_args {
+    struct m2c_mem q, k, v, out;
+    enum m2c_type type;
+    uint32_t rows, heads, kv_heads, head_dim, pos;
+};
+
+/* ---- the sparse FFN ---- */
+
+enum { M2C_FFN_CLASSES = 8, M2C_FFN_VECTORS = 3 }; /* gate, up, down */
+
+/* One active neuron. Lists are sorted by id, ids are unique. */
+struct m2c_neuron_ref {
+    uint32_t id;
+    uint32_t slot;  /* index into the class's slots */
+    uint8_t cls;    /* precision class */
+    uint8_t pass;   /* 0: resident at once; 1: arrives by copy */
+    uint16_t pad;
+    uint32_t pad2;
+};
+
+/* How a class's slots lie in memory. Vector v of slot s has its codes at
+ * base + s·stride + code_off[v] and its scales at … + scale_off[v]. No
+ * alignment beyond the element's own may be assumed: the same op computes
+ * straight from packed records. */
+struct m2c_ffn_class {
+    enum m2c_type type; /* F16, I8, I4 (and F32) */
+    struct m2c_mem base;
+    size_t stride;
+    uint32_t code_off[M2C_FFN_VECTORS], scale_off[M2C_FFN_VECTORS];
+};
+
+struct m2c_ffn_unit {
+    uint32_t dim;       /* length of every vector */
+    uint32_t n_neurons; /* of the layer, active or not */
+    bool has_gate;      /* false: vector 0 (gate) does not exist */
+    enum m2c_act act;
+    float act_shift;    /* the activation is act(g - act_shift) */
+    uint32_t n_classes;
+    struct m2c_ffn_class cls[M2C_FFN_CLASSES];
+};
+
+/* Phase A. For each list entry i with pass == `pass` (or any, with
+ * M2C_PASS_ANY): g = gate·x[r], u = up·x[r],
+ *     h[r][i] = act(g - shift) · u        (no gate: act(u - shift))
+ * x f32[rows][dim]; h f32[rows][n]. Entries of another pass: h untouched.
+ * h[r][i] depends on the neuron, its class and x[r] only, not on the list. */
+enum { M2C_PASS_ANY = 255 };
+struct m2c_ffn_up_args {
+    const struct m2c_ffn_unit *unit; /* copied at launch */
+    struct m2c_mem x, list, h;
+    uint32_t rows, n;
+    uint8_t pass;
+};
+
+/* Phase B. Neurons are summed in ascending id inside fixed segments of
+ * `seg_neurons` ids: segment s = id / seg_neurons,
+ *     acc[r][s][j] += h[r][i] · down_i[j], i ascending.
+ * acc f32[rows][segments][dim], segments = ceil(n_neurons / seg_neurons),
+ * zeroed by the caller before a layer's first wave; several calls with
+ * ascending lists give the bits of one call with all of them. */
+struct m2c_ffn_down_args {
+    const struct m2c_ffn_unit *unit;
+    struct m2c_mem list, h, acc;
+    uint32_t rows, n, seg_neurons;
+};
+
+/* y[r][j] += acc[r][0][j] + acc[r][1][j] + …, the sum from left to right in
+ * f32 starting at segment 0, then added to y. */
+struct m2c_ffn_sum_args {
+    struct m2c_mem acc, y;
+    uint32_t rows, dim, segments;
+};
+
+struct m2c_call {
+    enum m2c_op op;
+    union {
+        struct m2c_fill_args fill;
+        struct m2c_embed_args embed;
+        struct m2c_norm_args norm;
+        struct m2c_matmul_args matmul;
+        struct m2c_rope_args rope;
+        struct m2c_kv_append_args kv_append;
+        struct m2c_attention_args attention;
+        struct m2c_ffn_up_args ffn_up;
+        struct m2c_ffn_down_args ffn_down;
+        struct m2c_ffn_sum_args ffn_sum;
+    } u;
+};
+
+static inline uint32_t m2c_ffn_segments(uint32_t n_neurons, uint32_t seg_neurons)
+{
+    return n_neurons / seg_neurons + (n_neurons % seg_neurons != 0);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
