@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The rank file: how important each neuron of a model is.
+ *
+ * HDF5, version 1: /meta (model and order hash, text's name, tokens);
+ * /layers/<l>: freq f32[n] (share of tokens at which the neuron was in the
+ * true active set), mean f32[n], m2 f32[n] (first and second moment of the
+ * score |h|), order u32[n] (ids, hottest first: by freq, then mean, ties to
+ * the lower id). A file of another model is refused. */
+#ifndef M2C_STORE_RANK_H
+#define M2C_STORE_RANK_H
+
+#include "base/hash.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct m2c_rank_layer {
+    float *freq, *mean, *m2; /* n each */
+    uint32_t *order;
+};
+
+struct m2c_rank {
+    struct m2c_hash128 model, order;
+    char text[256];
+    uint64_t tokens;
+    uint32_t layers, n; /* neurons a layer */
+    struct m2c_rank_layer *layer;
+};
+
+/* Empty ranking with zeroed arrays. -ENOMEM. */
+M2C_MUST_USE int m2c_rank_new(struct m2c_rank **out, uint32_t layers, uint32_t n);
+void m2c_rank_free(struct m2c_rank *r); /* accepts NULL */
+void m2c_rank_sort(struct m2c_rank *r); /* fills `order` from freq and mean */
+/* Written aside, then renamed. */
+M2C_MUST_USE int m2c_rank_write(const struct m2c_rank *r, const char *path,
+                                struct m2c_err *err);
+/* `model`: the hash that the file must have; layers and n must match too. */
+M2C_MUST_USE int m2c_rank_read(struct m2c_rank **out, const char *path,
+                               struct m2c_hash128 model, uint32_t layers, uint32_t n,
+                               struct m2c_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

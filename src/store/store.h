@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* The model store: an HDF5 file whose weights are read by their offsets.
+ *
+ * File format, version 1 (the implementing files hold the details):
+ *   bytes 0..4095     HDF5 user block: magic "m2cstore", u32 version, u64
+ *                     file bytes, XXH3-64 of the block itself and XXH3-128 of
+ *                     everything that is not dataset payload; checked before
+ *                     libhdf5 parses anything
+ *   /config           attributes: the model, the layout, classes, parts
+ *   /tokenizer        u8[n] and its kind
+ *   /dense/<name>     and /dense/<layer>/<name>: codes, scales beside them
+ *   /ffn/<layer>/<part>     contiguous, 4096-aligned, u8
+ *                     [experts][neurons][record bytes]
+ *   /sums/…           XXH3-64: one a record for FFN parts, one a MiB for
+ *                     the rest
+ * A reader of version N reads all versions <= N.
+ *
+ * Neurons have the address (layer, expert, neuron); a dense model has one
+ * expert. The data path never goes through libhdf5: it asks for the byte
+ * range of a part and reads the file with its own I/O engine. */
+#ifndef M2C_STORE_STORE_H
+#define M2C_STORE_STORE_H
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "import/import.h"
+#include "quant/layout.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct m2c_store;
+
+/* -EINVAL with file, and offset or object, and what was expected, for
+ * anything that is not a whole, undamaged-by-its-digest store. */
+M2C_MUST_USE int m2c_store_open(struct m2c_store **out, const char *path,
+                                struct m2c_err *err);
+void m2c_store_close(struct m2c_store *s); /* accepts NULL */
+
+const char *m2c_store_path(const struct m2c_store *s);
+const struct m2c_model_cfg *m2c_store_cfg(const struct m2c_store *s);
+const struct m2c_layout *m2c_store_layout(const struct m2c_store *s);
+struct m2c_hash128 m2c_store_model_hash(const struct m2c_store *s);
+struct m2c_hash128 m2c_store_order_hash(const struct m2c_store *s);
+
+/* Geometry of a part's record (packed). Borrowed. */
+const struct m2c_geom *m2c_store_record(const struct m2c_store *s, uint32_t part);
+
+/* Where all neurons of one part of one layer lie: `offset` in the file, a
+ * multiple of 4096; bytes = experts · neurons · stride. Neuron i's record is
+ * at offset + i · stride. */
+struct m2c_store_range {
+    uint64_t offset, bytes;
+    uint32_t stride;
+};
+void m2c_store_part(const struct m2c_store *s, uint32_t layer, uint32_t part,
+                    struct m2c_store_range *out);
+/* Checks records [first, first + n) of a part as they lie in memory, packed;
+ * -EIO names file, dataset, record and offset. Thread-safe. */
+M2C_MUST_USE int m2c_store_check(const struct m2c_store *s, uint32_t layer,
+                                 uint32_t part, uint32_t first, uint32_t n,
+                                 const void *records, struct m2c_err *err);
+
+/* A dense tensor; type and shape. false: the model has none (tied head). */
+struct m2c_store_dense {
+    enum m2c_type type;
+    uint32_t rows, cols;
+    uint64_t code_bytes, scale_bytes;
+};
+bool m2c_store_dense(const struct m2c_store *s, enum m2c_tensor_kind kind,
+                     uint32_t layer, struct m2c_store_dense *out);
+/* Reads it whole and checks its sums; codes and scales to buffers of the
+ * sizes above (scales may be NULL when scale_bytes is 0). */
+M2C_MUST_USE int m2c_store_read_dense(const struct m2c_store *s,
+                                      enum m2c_tensor_kind kind, uint32_t layer,
+                                      void *codes, void *scales, struct m2c_err *err);
+uint64_t m2c_store_dense_bytes(const struct m2c_store *s); /* of all of them */
+
+/* The embedded tokenizer: kind and bytes, borrowed; false: none. */
+bool m2c_store_tokenizer(const struct m2c_store *s, const char **kind,
+                         const void **bytes, size_t *n);
+
+/* Reads everything and compares every sum. `bad` counts damaged blocks; the
+ * first is described in err (-EIO). */
+M2C_MUST_USE int m2c_store_verify(const struct m2c_store *s, struct m2c_log *log,
+                                  uint64_t *bad, struct m2c_err *err);
+
+/* ---- writing ---- */
+
+struct m2c_store_write_opts {
+    const char *layout;       /* "copies" */
+    const char *arrange;      /* "part" */
+    enum m2c_type dense;      /* matrices: F32, F16, I8; norms are always F32 */
+    bool overwrite;           /* else -EEXIST */
+    const char *tok_kind;     /* NULL: no tokenizer */
+    const void *tok_bytes;
+    size_t tok_n;
+    const volatile bool *stop; /* set by a signal handler: -EINTR; may be NULL */
+};
+
+/* Converts a whole model: streams through a temporary name beside `path`,
+ * fsyncs and renames; on any failure nothing is left. Memory: below one
+ * source tensor + 64 MiB. Disk space is reserved first (-ENOSPC says how much
+ * is needed). */
+M2C_MUST_USE int m2c_store_import(const char *path, struct m2c_import *src,
+                                  const struct m2c_store_write_opts *opts,
+                                  struct m2c_log *log, struct m2c_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
