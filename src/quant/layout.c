@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The known layouts, and the geometry of records and slots. */
+#include "quant/layout.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Three independent copies of every neuron, as the paper seems to have it
+ * (arXiv 2410.14740 does not say how precisions are stored). */
+static const struct m2c_layout layouts[] = {
+    {
+        .name = "copies",
+        .n_classes = 3,
+        .n_parts = 3,
+        .cls = {{.name = "f16", .parts = 1u << 0, .bits = 16, .type = M2C_F16},
+                {.name = "i8", .parts = 1u << 1, .bits = 8, .type = M2C_I8},
+                {.name = "i4", .parts = 1u << 2, .bits = 4, .type = M2C_I4}},
+        .part = {{.name = "f16", .type = M2C_F16},
+                 {.name = "i8", .type = M2C_I8},
+                 {.name = "i4", .type = M2C_I4}},
+    },
+};
+
+int m2c_layout_find(const char *name, struct m2c_layout *out, struct m2c_err *err)
+{
+    const char *names[M2C_COUNTOF(layouts) + 1] = {0};
+    for (size_t i = 0; i < M2C_COUNTOF(layouts); i++) {
+        if (strcmp(layouts[i].name, name) == 0) {
+            *out = layouts[i];
+            return 0;
+        }
+        names[i] = layouts[i].name;
+    }
+    char known[256] = "";
+    for (size_t i = 0; names[i]; i++) {
+        strcat(known, i ? ", " : "");
+        strcat(known, names[i]);
+    }
+    const char *near = m2c_nearest(name, names);
+    return m2c_fail(err, -ENOENT, "unknown layout '%s' (known: %s)%s%s%s", name, known,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* A name from a file: present, ended, of letters, digits and '_'. */
+static bool name_ok(const char *name, size_t size)
+{
+    size_t n = 0;
+    while (n < size && name[n] != 0) {
+        char c = name[n++];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
+            return false;
+    }
+    return n > 0 && n < size;
+}
+
+static int check_parts(const struct m2c_layout *l, struct m2c_err *err)
+{
+    for (uint32_t i = 0; i < l->n_parts; i++) {
+        const struct m2c_part *p = &l->part[i];
+        if (!name_ok(p->name, sizeof(p->name)))
+            return m2c_fail(err, -EINVAL, "part %u of the layout has no proper name", i);
+        if ((unsigned)p->type >= M2C_N_TYPES)
+            return m2c_fail(err, -EINVAL, "part '%s' has no known type", p->name);
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(l->part[k].name, p->name) == 0)
+                return m2c_fail(err, -EINVAL, "two parts are named '%s'", p->name);
+    }
+    return 0;
+}
+
+static int check_classes(const struct m2c_layout *l, struct m2c_err *err)
+{
+    for (uint32_t i = 0; i < l->n_classes; i++) {
+        const struct m2c_class *c = &l->cls[i];
+        if (!name_ok(c->name, sizeof(c->name)))
+            return m2c_fail(err, -EINVAL, "class %u of the layout has no proper name", i);
+        if ((unsigned)c->type >= M2C_N_TYPES)
+            return m2c_fail(err, -EINVAL, "class '%s' has no known type", c->name);
+        if (c->parts == 0 || c->parts >> l->n_parts != 0)
+            return m2c_fail(err, -EINVAL,
+                            "class '%s' needs parts %#x, but the layout has %u parts",
+                            c->name, (unsigned)c->parts, (unsigned)l->n_parts);
+        if (c->bits == 0 || c->bits > 32)
+            return m2c_fail(err, -EINVAL, "class '%s' has %u bits, expected 1 to 32",
+                            c->name, (unsigned)c->bits);
+        if (i && c->bits >= l->cls[i - 1].bits)
+            return m2c_fail(err, -EINVAL, "class '%s' is not narrower than '%s' before it",
+                            c->name, l->cls[i - 1].name);
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(l->cls[k].name, c->name) == 0)
+                return m2c_fail(err, -EINVAL, "two classes are named '%s'", c->name);
+    }
+    return 0;
+}
+
+int m2c_layout_check(const struct m2c_layout *l, struct m2c_err *err)
+{
+    if (!name_ok(l->name, sizeof(l->name)))
+        return m2c_fail(err, -EINVAL, "the layout has no proper name");
+    if (l->n_parts < 1 || l->n_parts > M2C_LAYOUT_PARTS)
+        return m2c_fail(err, -EINVAL, "layout '%s' has %u parts, expected 1 to %d", l->name,
+                        (unsigned)l->n_parts, M2C_LAYOUT_PARTS);
+    if (l->n_classes < 1 || l->n_classes > M2C_LAYOUT_CLASSES)
+        return m2c_fail(err, -EINVAL, "layout '%s' has %u classes, expected 1 to %d",
+                        l->name, (unsigned)l->n_classes, M2C_LAYOUT_CLASSES);
+    int rc = check_parts(l, err);
+    return rc ? rc : check_classes(l, err);
+}
+
+int m2c_layout_class(const struct m2c_layout *l, const char *name)
+{
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        if (strcmp(l->cls[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void geom(enum m2c_type type, uint32_t dim, bool has_gate, size_t align,
+                 struct m2c_geom *out)
+{
+    size_t codes = m2c_code_bytes(type, dim), scales = m2c_scale_bytes(type, dim), at = 0;
+    memset(out, 0, sizeof(*out));
+    for (int v = has_gate ? 0 : 1; v < M2C_LAYOUT_VECTORS; v++) {
+        out->code_off[v] = (uint32_t)at;
+        at = m2c_align_up(at + codes, align);
+        out->scale_off[v] = (uint32_t)at;
+        at = m2c_align_up(at + scales, align);
+    }
+    out->bytes = (uint32_t)at;
+}
+
+void m2c_record_geom(enum m2c_type type, uint32_t dim, bool has_gate, struct m2c_geom *out)
+{
+    geom(type, dim, has_gate, 1, out);
+}
+
+void m2c_slot_geom(enum m2c_type type, uint32_t dim, bool has_gate, struct m2c_geom *out)
+{
+    geom(type, dim, has_gate, M2C_SLOT_ALIGN, out);
+}
+
+/* Adds a piece, merged with the one before where both ends meet. */
+static unsigned add_piece(struct m2c_segment *out, unsigned n, uint32_t src, uint32_t dst,
+                          uint32_t bytes)
+{
+    if (bytes == 0)
+        return n;
+    if (n && out[n - 1].src + out[n - 1].bytes == src &&
+        out[n - 1].dst + out[n - 1].bytes == dst) {
+        out[n - 1].bytes += bytes;
+        return n;
+    }
+    out[n] = (struct m2c_segment){src, dst, bytes};
+    return n + 1;
+}
+
+unsigned m2c_record_to_slot(enum m2c_type type, uint32_t dim, bool has_gate,
+                            struct m2c_segment out[2 * M2C_LAYOUT_VECTORS])
+{
+    struct m2c_geom rec, slot;
+    m2c_record_geom(type, dim, has_gate, &rec);
+    m2c_slot_geom(type, dim, has_gate, &slot);
+    uint32_t codes = (uint32_t)m2c_code_bytes(type, dim);
+    uint32_t scales = (uint32_t)m2c_scale_bytes(type, dim);
+    unsigned n = 0;
+    for (int v = has_gate ? 0 : 1; v < M2C_LAYOUT_VECTORS; v++) {
+        n = add_piece(out, n, rec.code_off[v], slot.code_off[v], codes);
+        n = add_piece(out, n, rec.scale_off[v], slot.scale_off[v], scales);
+    }
+    return n;
+}
