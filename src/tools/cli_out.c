@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* What tools print and how they end: errors, JSON, signals, exit codes. */
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+int m2c_cli_fail(const struct m2c_err *err)
+{
+    fprintf(stderr, "error: %s\n", err->msg[0] ? err->msg : strerror(-err->code));
+    return err->code == -EINTR ? M2C_EXIT_INTERRUPT : M2C_EXIT_FAILED;
+}
+
+int m2c_cli_fail_config(const struct m2c_err *err)
+{
+    int code = m2c_cli_fail(err);
+    return code == M2C_EXIT_FAILED ? M2C_EXIT_USAGE : code;
+}
+
+struct m2c_log *m2c_cli_log(void)
+{
+    struct m2c_log *log = NULL;
+    return m2c_log_open(&log, stderr, M2C_LOG_INFO) ? NULL : log;
+}
+
+/* The one mutable object of the tools: a handler has no other way to speak. */
+static volatile bool stop_flag;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stop_flag = true;
+}
+
+const volatile bool *m2c_cli_stop(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = on_signal;
+    sa.sa_flags = SA_RESTART | (int)SA_RESETHAND;
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    return &stop_flag;
+}
+
+int m2c_cli_json(json_t *object)
+{
+    int rc = object ? json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17))
+                    : -1;
+    json_decref(object);
+    if (rc) {
+        fputs("error: the result could not be written as JSON\n", stderr);
+        return M2C_EXIT_FAILED;
+    }
+    putchar('\n');
+    return M2C_EXIT_OK;
+}
+
+int m2c_cli_finish(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
+    return code == M2C_EXIT_OK ? M2C_EXIT_FAILED : code;
+}
