@@ -2,6 +2,7 @@
 /* Error detail and name suggestions. */
 #include "base/base.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static unsigned edit_distance(const char *a, const char *b)
     enum { MAX = 64 };
     size_t n = strlen(a), m = strlen(b);
     if (n >= MAX || m >= MAX)
-        return MAX;
+        return UINT_MAX;
     unsigned row[3][MAX + 1];
     for (size_t j = 0; j <= m; j++)
         row[1][j] = (unsigned)j;
