@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels in plain C, for any CPU. */
+#include "dev/cpu/simd_c.h"
+
+#include "dev/cpu/kern_body.h"
+
+static bool always(void)
+{
+    return true;
+}
+
+const struct m2c_cpu_isa m2c_cpu_isa_c = {
+    .name = "c",
+    .needs = "nothing",
+    .usable = always,
+    .dot = kern_dot,
+    .dot_rows = kern_dot_rows,
+    .axpy = kern_axpy,
+    .exp_sum = kern_exp_sum,
+};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* What an instruction set gives to the cpu kernels: loops over one vector or
+ * a few. How ops are made of them and split over threads is the same for all
+ * (ffn.c, dense.c, attention.c). Inside src/dev/cpu only.
+ *
+ * Weights are used at their exact dequantised value (7 or fewer bits times an
+ * 11-bit scale fits f32), so every kernel that reads the same weights in the
+ * same order gives the same bits, whether it decodes on the fly or from a
+ * decoded copy. */
+#ifndef M2C_DEV_CPU_KERN_IMPL_H
+#define M2C_DEV_CPU_KERN_IMPL_H
+
+#include "base/pool.h"
+#include "dev/cpu/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    M2C_DOT_MAX = 4,   /* vectors in one dot or dot_rows */
+    M2C_AXPY_MAX = 8,  /* vectors that one axpy adds */
+    M2C_ROW_TILE = 64, /* rows in one dot_rows */
+    M2C_KEY_BLOCK = 64 /* keys that one step of the online softmax takes */
+};
+
+/* One vector of weights. `scales` is NULL for ungrouped types. */
+struct m2c_vec {
+    const uint8_t *codes, *scales;
+    enum m2c_type type;
+};
+
+struct m2c_cpu_isa {
+    const char *name, *needs;
+    bool (*usable)(void); /* does this CPU have it */
+
+    /* out[k] = w[k]·x for k < nv <= M2C_DOT_MAX; all of w have type w[0].type
+     * and n elements. `next` (may be NULL): nv vectors that will come next,
+     * to be prefetched. */
+    void (*dot)(const struct m2c_vec *w, unsigned nv, const struct m2c_vec *next,
+                const float *x, size_t n, float *out);
+    /* out[r * M2C_DOT_MAX + k] = w[k]·x[r·n …] for rows <= M2C_ROW_TILE; the
+     * bits of dot, each weight decoded once. */
+    void (*dot_rows)(const struct m2c_vec *w, unsigned nv, const float *x, size_t n,
+                     unsigned rows, float *out);
+    /* acc[r·ld_acc + j] += h[k + r·ld_h] · w[k][j] for j in [begin, end), k < min(nv,
+     * M2C_AXPY_MAX) ascending, one fused multiply-add each (plain C: a
+     * multiplication and an addition). begin is a multiple of M2C_GROUP; end
+     * too, or it is the length of the vectors. Vectors beyond the first
+     * M2C_AXPY_MAX are prefetched. Types may differ. */
+    void (*axpy)(const struct m2c_vec *w, unsigned nv, const float *h, size_t ld_h,
+                 float *acc, size_t ld_acc, unsigned rows, size_t begin, size_t end);
+    /* s[i] = exp(s[i] - top); returns the sum. Relative error of an exp about
+     * 1e-7; s[i] <= top. */
+    float (*exp_sum)(float *s, size_t n, float top);
+};
+
+extern const struct m2c_cpu_isa m2c_cpu_isa_c;
+#if defined(__x86_64__)
+extern const struct m2c_cpu_isa m2c_cpu_isa_avx2, m2c_cpu_isa_avx512;
+#endif
+
+/* One call on a pool. */
+struct m2c_run {
+    const struct m2c_cpu_isa *isa;
+    struct m2c_pool *pool;
+};
+
+void m2c_cpu_ffn_up(const struct m2c_run *run, const struct m2c_ffn_up_args *a);
+void m2c_cpu_ffn_down(const struct m2c_run *run, const struct m2c_ffn_down_args *a);
+void m2c_cpu_ffn_sum(const struct m2c_run *run, const struct m2c_ffn_sum_args *a);
+void m2c_cpu_matmul(const struct m2c_run *run, const struct m2c_matmul_args *a);
+void m2c_cpu_embed(const struct m2c_run *run, const struct m2c_embed_args *a);
+void m2c_cpu_norm(const struct m2c_run *run, const struct m2c_norm_args *a);
+void m2c_cpu_fill(const struct m2c_run *run, const struct m2c_fill_args *a);
+void m2c_cpu_rope(const struct m2c_run *run, const struct m2c_rope_args *a);
+void m2c_cpu_kv_append(const struct m2c_run *run, const struct m2c_kv_append_args *a);
+void m2c_cpu_attention(const struct m2c_run *run, const struct m2c_attention_args *a);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

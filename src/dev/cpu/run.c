@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Choice of an instruction set, and the way from a call to its kernel. */
+#include "dev/cpu/kern_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Best first. */
+static const struct m2c_cpu_isa *const isas[] = {
+#if defined(__x86_64__)
+    &m2c_cpu_isa_avx512,
+    &m2c_cpu_isa_avx2,
+#endif
+    &m2c_cpu_isa_c,
+};
+
+/* What other builds have, so that a config made there gets a clear answer. */
+static const char *const names[] = {"auto", "avx512", "avx2", "c", NULL};
+
+const struct m2c_cpu_isa *m2c_cpu_isa_find(const char *name, struct m2c_err *err)
+{
+    for (size_t i = 0; i < M2C_COUNTOF(isas); i++) {
+        if (strcmp(name, "auto") == 0 && isas[i]->usable())
+            return isas[i];
+        if (strcmp(name, isas[i]->name) != 0)
+            continue;
+        if (isas[i]->usable())
+            return isas[i];
+        m2c_fail(err, -ENODEV, "this CPU cannot run the %s kernels, which need %s", name,
+                 isas[i]->needs);
+        return NULL;
+    }
+    for (size_t i = 0; names[i]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            m2c_fail(err, -ENODEV, "this build has no %s kernels", name);
+            return NULL;
+        }
+    }
+    const char *near = m2c_nearest(name, names);
+    m2c_fail(err, -ENOENT, "unknown isa '%s' (auto, avx512, avx2, c)%s%s%s", name,
+             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NULL;
+}
+
+const char *m2c_cpu_isa_name(const struct m2c_cpu_isa *isa)
+{
+    return isa->name;
+}
+
+const char *m2c_cpu_isa_list(unsigned i)
+{
+    return i + 1 < M2C_COUNTOF(names) ? names[i + 1] : NULL;
+}
+
+void m2c_cpu_kernels_init(void) {}
+
+uint32_t m2c_cpu_gemm_rows(const struct m2c_cpu_isa *isa)
+{
+    (void)isa;
+    return UINT32_MAX;
+}
+
+enum { SEG_MIN = 64, SEG_MOST = 32 };
+
+uint32_t m2c_cpu_seg_neurons(const struct m2c_cpu_isa *isa, uint32_t n_neurons)
+{
+    (void)isa;
+    uint32_t least = n_neurons / SEG_MOST + (n_neurons % SEG_MOST != 0);
+    return (uint32_t)m2c_align_up(M2C_MAX(least, 1u), SEG_MIN);
+}
+
+uint32_t m2c_cpu_seg_min(const struct m2c_cpu_isa *isa)
+{
+    (void)isa;
+    return SEG_MIN;
+}
+
+bool m2c_cpu_supports(const struct m2c_cpu_isa *isa, enum m2c_op op, enum m2c_type type)
+{
+    (void)isa;
+    switch (op) {
+    case M2C_OP_EMBED:
+    case M2C_OP_MATMUL:
+    case M2C_OP_FFN_UP:
+    case M2C_OP_FFN_DOWN: return (unsigned)type < M2C_N_TYPES;
+    case M2C_OP_KV_APPEND:
+    case M2C_OP_ATTENTION: return type == M2C_F32 || type == M2C_F16;
+    case M2C_OP_FILL:
+    case M2C_OP_NORM:
+    case M2C_OP_ROPE:
+    case M2C_OP_FFN_SUM: return type == M2C_F32;
+    case M2C_N_OPS: break;
+    }
+    return false;
+}
+
+static bool unit_ok(const struct m2c_cpu_isa *isa, enum m2c_op op,
+                    const struct m2c_ffn_unit *u)
+{
+    for (uint32_t i = 0; i < u->n_classes; i++)
+        if (!m2c_cpu_supports(isa, op, u->cls[i].type))
+            return false;
+    return true;
+}
+
+static bool call_ok(const struct m2c_cpu_isa *isa, const struct m2c_call *c)
+{
+    switch (c->op) {
+    case M2C_OP_EMBED: return m2c_cpu_supports(isa, c->op, c->u.embed.table.type);
+    case M2C_OP_MATMUL: return m2c_cpu_supports(isa, c->op, c->u.matmul.w.type);
+    case M2C_OP_KV_APPEND: return m2c_cpu_supports(isa, c->op, c->u.kv_append.type);
+    case M2C_OP_ATTENTION: return m2c_cpu_supports(isa, c->op, c->u.attention.type);
+    case M2C_OP_FFN_UP: return unit_ok(isa, c->op, c->u.ffn_up.unit);
+    case M2C_OP_FFN_DOWN: return unit_ok(isa, c->op, c->u.ffn_down.unit);
+    case M2C_OP_FILL:
+    case M2C_OP_NORM:
+    case M2C_OP_ROPE:
+    case M2C_OP_FFN_SUM: return true;
+    case M2C_N_OPS: break;
+    }
+    return false;
+}
+
+int m2c_cpu_run(const struct m2c_cpu_isa *isa, struct m2c_pool *pool,
+                const struct m2c_call *call)
+{
+    const struct m2c_run run = {isa, pool};
+    if (!call_ok(isa, call))
+        return -ENOTSUP;
+    switch (call->op) {
+    case M2C_OP_FILL: m2c_cpu_fill(&run, &call->u.fill); break;
+    case M2C_OP_EMBED: m2c_cpu_embed(&run, &call->u.embed); break;
+    case M2C_OP_NORM: m2c_cpu_norm(&run, &call->u.norm); break;
+    case M2C_OP_MATMUL: m2c_cpu_matmul(&run, &call->u.matmul); break;
+    case M2C_OP_ROPE: m2c_cpu_rope(&run, &call->u.rope); break;
+    case M2C_OP_KV_APPEND: m2c_cpu_kv_append(&run, &call->u.kv_append); break;
+    case M2C_OP_ATTENTION: m2c_cpu_attention(&run, &call->u.attention); break;
+    case M2C_OP_FFN_UP: m2c_cpu_ffn_up(&run, &call->u.ffn_up); break;
+    case M2C_OP_FFN_DOWN: m2c_cpu_ffn_down(&run, &call->u.ffn_down); break;
+    case M2C_OP_FFN_SUM: m2c_cpu_ffn_sum(&run, &call->u.ffn_sum); break;
+    case M2C_N_OPS: return -ENOTSUP;
+    }
+    return 0;
+}

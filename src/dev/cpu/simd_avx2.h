@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Vectors of eight floats: AVX2, FMA, F16C. */
+#ifndef M2C_DEV_CPU_SIMD_AVX2_H
+#define M2C_DEV_CPU_SIMD_AVX2_H
+
+#include "base/type.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { VF_LANES = 8, VG_PARTS = M2C_GROUP / VF_LANES };
+
+typedef __m256 vf;
+
+typedef struct { /* M2C_GROUP elements, in an order that may depend on the type */
+    vf v[VG_PARTS];
+} vg;
+
+typedef __m256 vlut; /* what decodes a group: its scale */
+
+static inline vf vf_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+static inline vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+static inline void vf_store(float *p, vf a)
+{
+    _mm256_storeu_ps(p, a);
+}
+
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline float vf_sum(vf a)
+{
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+
+/* exp(x) for x <= 0: 2^n · p(r), r = x - n·ln 2 in two steps, p the Taylor
+ * polynomial of degree 7 on |r| <= 0.35 (remainder 4e-9). Below -87 the
+ * result is that of -87; a NaN stays. */
+static inline vf vf_exp(vf x)
+{
+    x = _mm256_max_ps(vf_set(-87.0f), x);
+    vf n = _mm256_round_ps(_mm256_mul_ps(x, vf_set(1.44269504f)),
+                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    vf r = _mm256_fnmadd_ps(n, vf_set(0x1.62e4p-1f), x);
+    r = _mm256_fnmadd_ps(n, vf_set(0x1.7f7d1cp-20f), r);
+    vf p = vf_set(1.0f / 5040);
+    p = vf_fma(p, r, vf_set(1.0f / 720));
+    p = vf_fma(p, r, vf_set(1.0f / 120));
+    p = vf_fma(p, r, vf_set(1.0f / 24));
+    p = vf_fma(p, r, vf_set(1.0f / 6));
+    p = vf_fma(p, r, vf_set(0.5f));
+    p = vf_fma(p, r, vf_set(1.0f));
+    p = vf_fma(p, r, vf_set(1.0f));
+    __m256i e = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23); /* n >= -126 */
+    __m256 pow2 = _mm256_castsi256_ps(_mm256_add_epi32(e, _mm256_set1_epi32(127 << 23)));
+    return _mm256_mul_ps(p, pow2);
+}
+
+/* n <= 16 scales to floats; reads no byte beyond them, but writes 16 floats. */
+static inline void scales_16(const uint8_t *p, size_t n, float *out)
+{
+    uint8_t part[32] = {0};
+    if (n < 16) {
+        memcpy(part, p, 2 * n);
+        p = part;
+    }
+    _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
+    _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16))));
+}
+
+static inline vlut vlut_of(enum m2c_type type, const float *scale)
+{
+    (void)type;
+    return _mm256_set1_ps(*scale);
+}
+
+static inline vg vg_zero(void)
+{
+    vf z = _mm256_setzero_ps();
+    return (vg){{z, z, z, z}};
+}
+
+static inline vf bf16_lanes(const uint8_t *c)
+{
+    __m256i u = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)c));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
+}
+
+static inline vf i8_lanes(const uint8_t *c, vlut s)
+{
+    __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)c));
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(q), s);
+}
+
+/* Sixteen codes: the even elements to r[0], the odd ones to r[1]. */
+static inline void i4_lanes(const uint8_t *c, vlut s, vf r[2])
+{
+    __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)c));
+    __m256i even = _mm256_srai_epi32(_mm256_slli_epi32(b, 28), 28);
+    __m256i odd = _mm256_srai_epi32(_mm256_slli_epi32(b, 24), 28);
+    r[0] = _mm256_mul_ps(_mm256_cvtepi32_ps(even), s);
+    r[1] = _mm256_mul_ps(_mm256_cvtepi32_ps(odd), s);
+}
+
+static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut s)
+{
+    vg r = vg_zero();
+    switch (type) {
+    case M2C_F32:
+        for (int i = 0; i < VG_PARTS; i++)
+            r.v[i] = _mm256_loadu_ps((const float *)(const void *)(c + 32 * i));
+        break;
+    case M2C_F16:
+        for (int i = 0; i < VG_PARTS; i++)
+            r.v[i] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(c + 16 * i)));
+        break;
+    case M2C_BF16:
+        for (int i = 0; i < VG_PARTS; i++)
+            r.v[i] = bf16_lanes(c + 16 * i);
+        break;
+    case M2C_I8:
+        for (int i = 0; i < VG_PARTS; i++)
+            r.v[i] = i8_lanes(c + 8 * i, s);
+        break;
+    case M2C_I4:
+        i4_lanes(c, s, r.v);
+        i4_lanes(c + 8, s, r.v + 2);
+        break;
+    case M2C_N_TYPES: break;
+    }
+    return r;
+}
+
+/* Sixteen elements in order from their even and odd ones, and back. */
+static inline void merge_even_odd(vf *e, vf *o)
+{
+    vf l = _mm256_unpacklo_ps(*e, *o), h = _mm256_unpackhi_ps(*e, *o);
+    *e = _mm256_permute2f128_ps(l, h, 0x20);
+    *o = _mm256_permute2f128_ps(l, h, 0x31);
+}
+
+static inline void split_even_odd(vf *a, vf *b)
+{
+    __m256d e = _mm256_castps_pd(_mm256_shuffle_ps(*a, *b, 0x88));
+    __m256d o = _mm256_castps_pd(_mm256_shuffle_ps(*a, *b, 0xdd));
+    *a = _mm256_castpd_ps(_mm256_permute4x64_pd(e, 0xd8));
+    *b = _mm256_castpd_ps(_mm256_permute4x64_pd(o, 0xd8));
+}
+
+/* From vg_weights' order to that of the elements. */
+static inline vg vg_natural(enum m2c_type type, vg a)
+{
+    if (type == M2C_I4) {
+        merge_even_odd(&a.v[0], &a.v[1]);
+        merge_even_odd(&a.v[2], &a.v[3]);
+    }
+    return a;
+}
+
+/* Floats in the order in which vg_weights gives this type's weights. */
+static inline vg vg_load(enum m2c_type type, const float *p)
+{
+    vg a;
+    for (int i = 0; i < VG_PARTS; i++)
+        a.v[i] = _mm256_loadu_ps(p + 8 * i);
+    if (type == M2C_I4) {
+        split_even_odd(&a.v[0], &a.v[1]);
+        split_even_odd(&a.v[2], &a.v[3]);
+    }
+    return a;
+}
+
+static inline void vg_store(enum m2c_type type, float *p, vg a)
+{
+    a = vg_natural(type, a);
+    for (int i = 0; i < VG_PARTS; i++)
+        _mm256_storeu_ps(p + 8 * i, a.v[i]);
+}
+
+static inline void prefetch(const void *p)
+{
+    _mm_prefetch(p, _MM_HINT_T0);
+}
+
+#endif
