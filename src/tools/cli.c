@@ -5,7 +5,7 @@
 #include "base/opt.h"
 
 #include <errno.h>
-#include <float.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +104,14 @@ static int read_enum(const struct m2c_flag *f, const char *value, struct m2c_err
                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+/* A bound of the table; infinities mean "no bound". */
+static int64_t to_int(double x)
+{
+    if (x >= 0x1p63)
+        return INT64_MAX;
+    return x < -0x1p63 ? INT64_MIN : (int64_t)x;
+}
+
 static int read_value(const struct m2c_flag *f, const char *value, struct m2c_err *err)
 {
     bool ranged = f->min != 0 || f->max != 0;
@@ -114,11 +122,11 @@ static int read_value(const struct m2c_flag *f, const char *value, struct m2c_er
         *(const char **)f->dest = value;
         return 0;
     case M2C_FLAG_INT:
-        return m2c_parse_int(value, ranged ? (int64_t)f->min : INT64_MIN,
-                             ranged ? (int64_t)f->max : INT64_MAX, f->dest, err);
+        return m2c_parse_int(value, ranged ? to_int(f->min) : INT64_MIN,
+                             ranged ? to_int(f->max) : INT64_MAX, f->dest, err);
     case M2C_FLAG_FLOAT:
-        return m2c_parse_float(value, ranged ? f->min : -DBL_MAX,
-                               ranged ? f->max : DBL_MAX, f->dest, err);
+        return m2c_parse_float(value, ranged ? f->min : -INFINITY,
+                               ranged ? f->max : INFINITY, f->dest, err);
     case M2C_FLAG_BYTES:
         return m2c_parse_bytes(value, f->dest, err);
     case M2C_FLAG_ENUM:

@@ -53,7 +53,7 @@ struct m2c_flag {
     void *dest;
     const char *arg;            /* the value in the help: "FILE"; NULL for ON, ENUM */
     const char *const *choices; /* ENUM: NULL-terminated */
-    double min, max;            /* INT, FLOAT; both 0: any finite number */
+    double min, max;            /* INT, FLOAT; both 0: any; an INFINITY: no bound */
     const char *help;           /* one line, with the default where it matters */
 };
 

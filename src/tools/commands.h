@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands of m2c: one file each, one line here, one row in m2c.c.
+ * argv[0] is the subcommand's name; the return value is an exit code. */
+#ifndef M2C_TOOLS_COMMANDS_H
+#define M2C_TOOLS_COMMANDS_H
+
+#include "tools/cli.h"
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* The m2c program: a table of subcommands and the way to them. */
+#include "m2c_config.h"
+#include "tools/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct m2c_command {
+    const char *name;
+    int (*fn)(int argc, char **argv); /* argv[0] is the subcommand; an exit code */
+    const char *brief;
+} commands[] = {
+    {NULL, NULL, NULL},
+};
+
+static void help(void)
+{
+    printf("usage: m2c COMMAND [flags] ...\n"
+           "Runs language models through device memory, DRAM and SSD.\n\n");
+    for (const struct m2c_command *c = commands; c->name; c++)
+        printf("  %-10s  %s\n", c->name, c->brief);
+    printf("\n'm2c COMMAND --help' has the flags; 'm2c --version' the version.\n"
+           "Sweeps are run by m2c-exp.\n");
+}
+
+static int unknown(const char *word)
+{
+    const char *names[M2C_COUNTOF(commands)];
+    size_t n = 0;
+    for (const struct m2c_command *c = commands; c->name; c++)
+        names[n++] = c->name;
+    names[n] = NULL;
+    const char *near = m2c_nearest(word, names);
+    fprintf(stderr, "error: unknown command '%s'%s%s%s; see 'm2c --help'\n", word,
+            near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return M2C_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (!word) {
+        fprintf(stderr, "error: no command given; see 'm2c --help'\n");
+        return M2C_EXIT_USAGE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        help();
+        return m2c_cli_finish(M2C_EXIT_OK);
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("m2c %s\n", M2C_VERSION);
+        return m2c_cli_finish(M2C_EXIT_OK);
+    }
+    for (const struct m2c_command *c = commands; c->name; c++) {
+        if (strcmp(c->name, word) == 0)
+            return m2c_cli_finish(c->fn(argc - 1, argv + 1));
+    }
+    return unknown(word);
+}
