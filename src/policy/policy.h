@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-enum { M2C_NO_BLOCK = UINT32_MAX };
+#define M2C_NO_BLOCK UINT32_MAX
 
 /* What a policy may know about an access. */
 struct m2c_access {
