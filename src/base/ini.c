@@ -24,13 +24,13 @@ struct reader {
     m2c_ini_fn fn;
     void *ctx;
     struct m2c_err *err;
-    int rc;             /* the first error that is not inih's */
-    unsigned fault;     /* its line */
-    unsigned line;      /* the last one read */
-    bool continues;     /* the last line ended in a backslash */
-    bool is_more;       /* the line given to inih continues a value */
-    bool pending;       /* a key whose value may go on */
-    unsigned key_line;  /* where it began */
+    int rc;            /* the first error that is not inih's */
+    unsigned fault;    /* its line */
+    unsigned line;     /* the last one read */
+    bool continues;    /* the last line ended in a backslash */
+    bool is_more;      /* the line given to inih continues a value */
+    bool pending;      /* a key whose value may go on */
+    unsigned key_line; /* where it began */
     char section[SECTION_MAX + 1], key[KEY_MAX + 1];
     char *value;
     size_t len, cap;
@@ -135,7 +135,8 @@ static int begin_section(struct reader *r, const char *s, size_t n)
 {
     if (flush(r))
         return r->rc;
-    if (n < 3 || s[n - 1] != ']' || strcspn(s, "]\001\002\003\004") != n - 1 || r->continues)
+    if (n < 3 || s[n - 1] != ']' || strcspn(s, "]\001\002\003\004") != n - 1 ||
+        r->continues)
         return refuse(r, r->line, "not a section: expected [name]");
     if (n - 2 > SECTION_MAX)
         return refuse(r, r->line, "section name longer than 49 bytes");
@@ -171,8 +172,9 @@ static char *next_line(char *dst, int size, void *arg)
         n = prepare(r, s);
     r->is_more = more && n > 0;
     if (n + 3 > (size_t)size) {
-        refuse(r, r->line, "line longer than 197 bytes (a value goes on in the next line "
-                           "after a backslash)");
+        refuse(r, r->line,
+               "line longer than 197 bytes (a value goes on in the next line "
+               "after a backslash)");
         return NULL;
     }
     if (!more && *s == '[' && begin_section(r, s, n))
@@ -201,7 +203,8 @@ static int append(struct reader *r, const char *s)
         r->cap = cap;
     }
     for (; *s; s++)
-        r->value[r->len++] = *s > 0 && *s < (char)sizeof escapable ? escapable[*s - 1] : *s;
+        r->value[r->len++] =
+            *s > 0 && *s < (char)sizeof escapable ? escapable[*s - 1] : *s;
     r->value[r->len] = 0;
     return 0;
 }
@@ -253,7 +256,8 @@ int m2c_ini_read(FILE *f, const char *name, m2c_ini_fn fn, void *ctx, struct m2c
     flush(r);
     int rc = r->rc;
     if (bad_line > 0 && (rc == 0 || (unsigned)bad_line <= r->fault)) {
-        rc = m2c_fail(r->err, -EINVAL, "expected '[section]', 'key = value' or a comment");
+        rc =
+            m2c_fail(r->err, -EINVAL, "expected '[section]', 'key = value' or a comment");
         r->fault = (unsigned)bad_line;
     } else if (bad_line < 0 && rc == 0) {
         rc = m2c_fail(r->err, -ENOMEM, "no memory to read it");

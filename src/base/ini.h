@@ -33,7 +33,8 @@ struct m2c_ini_item {
 
 /* 0, or a negative errno with detail, which ends the reading; the reader puts
  * "name:line: " before it. */
-typedef int (*m2c_ini_fn)(void *ctx, const struct m2c_ini_item *item, struct m2c_err *err);
+typedef int (*m2c_ini_fn)(void *ctx, const struct m2c_ini_item *item,
+                          struct m2c_err *err);
 
 /* Calls `fn` for each item in order. `name` goes into messages. -EINVAL for
  * what is no ini file, with the line; -EIO; what `fn` returned. After an

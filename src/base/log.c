@@ -92,7 +92,8 @@ static void format_seconds(char *out, size_t size, double s)
 }
 
 /* "123 MiB of 1.2 GiB (10 %), 85 MiB/s, 12 s left" */
-static void format_state(const struct m2c_progress *p, uint64_t now, char *out, size_t size)
+static void format_state(const struct m2c_progress *p, uint64_t now, char *out,
+                         size_t size)
 {
     char have[40], all[40], rate[40], left[24];
     uint64_t done = atomic_load(&p->done);
@@ -219,7 +220,8 @@ void m2c_progress_close(struct m2c_progress *p)
         char have[40], all[40];
         format_amount(have, sizeof have, (double)done, p->unit);
         format_amount(all, sizeof all, (double)p->total, p->unit);
-        fprintf(log->stream, "%s: stopped at %s of %s after %s\n", p->what, have, all, took);
+        fprintf(log->stream, "%s: stopped at %s of %s after %s\n", p->what, have, all,
+                took);
     } else if (p->drawn) { /* a job too short for a bar needs no end of one */
         format_state(p, now, state, sizeof state);
         fprintf(log->stream, "%s: %s in %s\n", p->what, state, took);

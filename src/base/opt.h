@@ -69,7 +69,8 @@ struct m2c_optset;
 
 /* Start-up check of a table: names of plain characters, no key twice, types with
  * what they need, defaults that parse. -EINVAL with detail. */
-M2C_MUST_USE int m2c_opt_check(const struct m2c_opt *table, size_t n, struct m2c_err *err);
+M2C_MUST_USE int m2c_opt_check(const struct m2c_opt *table, size_t n,
+                               struct m2c_err *err);
 
 /* `table` (n rows) must outlive the set. -EINVAL when m2c_opt_check refuses the
  * table, -ENOMEM. */
@@ -103,9 +104,10 @@ M2C_MUST_USE int m2c_optset_set(struct m2c_optset *s, const char *section,
 
 size_t m2c_optset_count(const struct m2c_optset *s);
 const struct m2c_opt *m2c_optset_row(const struct m2c_optset *s, size_t i);
-const char *m2c_optset_text(const struct m2c_optset *s, size_t i); /* canonical spelling */
+const char *m2c_optset_text(const struct m2c_optset *s,
+                            size_t i); /* canonical spelling */
 const char *m2c_optset_get(const struct m2c_optset *s, const char *section,
-                           const char *key); /* NULL: no such key */
+                           const char *key);                      /* NULL: no such key */
 bool m2c_optset_is_default(const struct m2c_optset *s, size_t i); /* by value */
 /* Where the value comes from: "default", "configs/x.ini:12", "--set". */
 const char *m2c_optset_origin(const struct m2c_optset *s, size_t i);

@@ -37,7 +37,10 @@ static const char **keys_of(const struct m2c_optset *s, const char *section)
     return names;
 }
 
-static int no_memory(struct m2c_err *err) { return m2c_fail(err, -ENOMEM, "no memory"); }
+static int no_memory(struct m2c_err *err)
+{
+    return m2c_fail(err, -ENOMEM, "no memory");
+}
 
 int m2c_optset_find_section(const struct m2c_optset *s, const char *section,
                             struct m2c_err *err)
@@ -124,7 +127,7 @@ static int find_bare(const struct m2c_optset *s, const char *key, size_t *out,
 /* Nothing has this bare name: the nearest of all full names and all keys. */
 static int fail_swept(const struct m2c_optset *s, const char *name, struct m2c_err *err)
 {
-    char (*full)[NAME_MAX_BYTES] = calloc(s->n + 1, sizeof *full);
+    char(*full)[NAME_MAX_BYTES] = calloc(s->n + 1, sizeof *full);
     const char **names = calloc(2 * s->n + 1, sizeof *names);
     if (!full || !names) {
         free(full);

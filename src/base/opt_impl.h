@@ -27,6 +27,14 @@ M2C_MUST_USE int m2c_opt_read(const struct m2c_opt *row, const char *text,
                               union m2c_opt_value *out, char **canon,
                               struct m2c_err *err);
 
+/* The index of `text` among the row's choices, or -1. */
+int m2c_opt_choice(const struct m2c_opt *row, const char *text);
+/* The canonical spelling of a value that `text` gave. `size` >= M2C_OPT_TEXT for
+ * all but strings and choices. */
+enum { M2C_OPT_TEXT = M2C_MAX_CLASSES * 32 };
+void m2c_opt_print_value(const struct m2c_opt *row, const char *text,
+                         const union m2c_opt_value *v, char *out, size_t size);
+
 const char *m2c_opt_type_name(enum m2c_opt_type type);
 
 /* The fewest digits that read back as x, which is finite. */
@@ -49,7 +57,7 @@ struct m2c_optset {
     struct m2c_opt_entry {
         char *text, *def; /* canonical */
         char *origin;     /* NULL: the default */
-    } *entries;
+    } * entries;
     struct m2c_opt_axis *axes; /* at most one a row, so n places */
     size_t n_axes;
 };

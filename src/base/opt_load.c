@@ -40,8 +40,8 @@ static int no_memory(struct m2c_err *err)
 }
 
 /* One value for row i. */
-static int store_text(struct m2c_optset *s, size_t i, const char *text, const char *origin,
-                      struct m2c_err *err)
+static int store_text(struct m2c_optset *s, size_t i, const char *text,
+                      const char *origin, struct m2c_err *err)
 {
     const struct m2c_opt *row = &s->table[i];
     union m2c_opt_value v;
@@ -236,8 +236,8 @@ static int load_item(void *ctx, const struct m2c_ini_item *item, struct m2c_err 
     rc = sweep ? store_axis(l->set, i, item->value, &detail)
                : store_text(l->set, i, item->value, origin, &detail);
     if (rc)
-        return m2c_fail(err, rc, "[%s] %s = %.*s: %s", item->section, item->key, (int)SHOWN,
-                        item->value, detail.msg);
+        return m2c_fail(err, rc, "[%s] %s = %.*s: %s", item->section, item->key,
+                        (int)SHOWN, item->value, detail.msg);
     return 0;
 }
 

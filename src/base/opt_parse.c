@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +58,10 @@ static int read_decimal(const char *text, double *out)
     return 0;
 }
 
-static bool below(double x, double min) { return !(x >= min); }
+static bool below(double x, double min)
+{
+    return !(x >= min);
+}
 
 static int fail_range(struct m2c_err *err, const char *min, const char *max)
 {
@@ -84,7 +86,8 @@ int m2c_parse_int(const char *text, int64_t min, int64_t max, int64_t *out,
         snprintf(hi, sizeof hi, "%" PRId64, max);
         if (min == INT64_MIN && max == INT64_MAX)
             return no_number(err, "number too large");
-        return fail_range(err, min == INT64_MIN ? NULL : lo, max == INT64_MAX ? NULL : hi);
+        return fail_range(err, min == INT64_MIN ? NULL : lo,
+                          max == INT64_MAX ? NULL : hi);
     }
     *out = v;
     return 0;
@@ -180,8 +183,9 @@ int m2c_parse_size(const char *text, struct m2c_size *out, struct m2c_err *err)
 
 int m2c_parse_ratio(const char *text, struct m2c_ratio *out, struct m2c_err *err)
 {
-    static const char what[] = "not a ratio such as 25:25:50 (1 to 8 shares, none negative, "
-                               "not all zero)";
+    static const char what[] =
+        "not a ratio such as 25:25:50 (1 to 8 shares, none negative, "
+        "not all zero)";
     struct m2c_ratio r = {0};
     double sum = 0;
     for (const char *s = text;;) {
@@ -206,37 +210,7 @@ int m2c_parse_ratio(const char *text, struct m2c_ratio *out, struct m2c_err *err
     return 0;
 }
 
-void m2c_opt_print_number(double x, char *out, size_t size)
-{
-    if (fabs(x) < 1e15 && x == (double)(int64_t)x) {
-        snprintf(out, size, "%" PRId64, (int64_t)x); /* 100000, not 1e+05 */
-        return;
-    }
-    for (int digits10 = 1; digits10 <= 17; digits10++) {
-        snprintf(out, size, "%.*g", digits10, x);
-        if (strtod(out, NULL) == x)
-            return;
-    }
-}
-
-void m2c_opt_print_bytes(uint64_t bytes, char *out, size_t size)
-{
-    static const char *const suffixes[] = {"", "K", "M", "G", "T"};
-    size_t i = 0;
-    for (; bytes && bytes % 1024 == 0 && i + 1 < M2C_COUNTOF(suffixes); i++)
-        bytes /= 1024;
-    snprintf(out, size, "%" PRIu64 "%s", bytes, suffixes[i]);
-}
-
-void m2c_opt_list(const char *const *names, char *out, size_t size)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (size_t i = 0; names[i] && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", names[i]);
-}
-
-static int choice_of(const struct m2c_opt *row, const char *text)
+int m2c_opt_choice(const struct m2c_opt *row, const char *text)
 {
     for (int i = 0; row->choices && row->choices[i]; i++) {
         if (strcmp(row->choices[i], text) == 0)
@@ -255,7 +229,10 @@ static int fail_choice(const struct m2c_opt *row, const char *text, struct m2c_e
     return m2c_fail(err, -EINVAL, "not one of %s", list);
 }
 
-static bool has_range(const struct m2c_opt *row) { return row->min != 0 || row->max != 0; }
+static bool has_range(const struct m2c_opt *row)
+{
+    return row->min != 0 || row->max != 0;
+}
 
 /* The end of an int64 range from a double, which may be infinite. */
 static int64_t clamp_int(double x)
@@ -277,7 +254,8 @@ static int check_bytes(const struct m2c_opt *row, uint64_t bytes, struct m2c_err
 
 static int read_bool(const char *text, bool *out, struct m2c_err *err)
 {
-    static const char *const words[] = {"off", "on", "false", "true", "no", "yes", "0", "1"};
+    static const char *const words[] = {"off", "on",  "false", "true",
+                                        "no",  "yes", "0",     "1"};
     for (size_t i = 0; i < M2C_COUNTOF(words); i++) {
         if (strcmp(text, words[i]) == 0) {
             *out = i % 2;
@@ -303,8 +281,9 @@ static int read_int(const struct m2c_opt *row, const char *text, int64_t *out,
                     struct m2c_err *err)
 {
     bool range = has_range(row);
-    return or_words(row, m2c_parse_int(text, range ? clamp_int(row->min) : INT64_MIN,
-                                       range ? clamp_int(row->max) : INT64_MAX, out, err),
+    return or_words(row,
+                    m2c_parse_int(text, range ? clamp_int(row->min) : INT64_MIN,
+                                  range ? clamp_int(row->max) : INT64_MAX, out, err),
                     err);
 }
 
@@ -312,8 +291,9 @@ static int read_float(const struct m2c_opt *row, const char *text, double *out,
                       struct m2c_err *err)
 {
     bool range = has_range(row);
-    return or_words(row, m2c_parse_float(text, range ? row->min : -INFINITY,
-                                         range ? row->max : INFINITY, out, err),
+    return or_words(row,
+                    m2c_parse_float(text, range ? row->min : -INFINITY,
+                                    range ? row->max : INFINITY, out, err),
                     err);
 }
 
@@ -327,9 +307,10 @@ static int read_value(const struct m2c_opt *row, const char *text, union m2c_opt
                       struct m2c_err *err)
 {
     switch (row->type) {
-    case M2C_OPT_BOOL: return read_bool(text, &v->on, err);
+    case M2C_OPT_BOOL:
+        return read_bool(text, &v->on, err);
     case M2C_OPT_INT:
-        if (choice_of(row, text) < 0)
+        if (m2c_opt_choice(row, text) < 0)
             return read_int(row, text, &v->i, err);
         v->i = (int64_t)row->word_value;
         return 0;
@@ -342,61 +323,20 @@ static int read_value(const struct m2c_opt *row, const char *text, union m2c_opt
         return rc || v->size.is_percent ? rc : check_bytes(row, v->size.bytes, err);
     }
     case M2C_OPT_FLOAT:
-        if (choice_of(row, text) < 0)
+        if (m2c_opt_choice(row, text) < 0)
             return read_float(row, text, &v->x, err);
         v->x = row->word_value;
         return 0;
-    case M2C_OPT_STR: return read_string(text, err);
+    case M2C_OPT_STR:
+        return read_string(text, err);
     case M2C_OPT_ENUM:
     case M2C_OPT_NAME:
-        v->choice = choice_of(row, text);
+        v->choice = m2c_opt_choice(row, text);
         return v->choice < 0 ? fail_choice(row, text, err) : 0;
-    case M2C_OPT_RATIO: return m2c_parse_ratio(text, &v->ratio, err);
+    case M2C_OPT_RATIO:
+        return m2c_parse_ratio(text, &v->ratio, err);
     }
     return m2c_fail(err, -EINVAL, "unknown type");
-}
-
-/* Each share as written, in canonical digits: a text no longer than `size`. */
-static void print_ratio(const char *text, char *out, size_t size)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (const char *s = text; used < size; s += strcspn(s, ":") + 1) {
-        char number[32];
-        m2c_opt_print_number(strtod(s, NULL), number, sizeof number);
-        used += (size_t)snprintf(out + used, size - used, "%s%s", s == text ? "" : ":",
-                                 number);
-        if (!strchr(s, ':'))
-            return;
-    }
-}
-
-static void print_value(const struct m2c_opt *row, const char *text,
-                        const union m2c_opt_value *v, char *out, size_t size)
-{
-    bool is_word = row->type != M2C_OPT_BOOL && choice_of(row, text) >= 0;
-    if (is_word) {
-        snprintf(out, size, "%s", text);
-        return;
-    }
-    switch (row->type) {
-    case M2C_OPT_BOOL: snprintf(out, size, "%s", v->on ? "on" : "off"); return;
-    case M2C_OPT_INT: snprintf(out, size, "%" PRId64, v->i); return;
-    case M2C_OPT_BYTES: m2c_opt_print_bytes(v->bytes, out, size); return;
-    case M2C_OPT_SIZE:
-        if (!v->size.is_percent) {
-            m2c_opt_print_bytes(v->size.bytes, out, size);
-            return;
-        }
-        m2c_opt_print_number(v->size.percent, out, size - 1);
-        strcat(out, "%");
-        return;
-    case M2C_OPT_FLOAT: m2c_opt_print_number(v->x, out, size); return;
-    case M2C_OPT_RATIO: print_ratio(text, out, size); return;
-    case M2C_OPT_STR:
-    case M2C_OPT_ENUM:
-    case M2C_OPT_NAME: snprintf(out, size, "%s", text); return;
-    }
 }
 
 int m2c_opt_read(const struct m2c_opt *row, const char *text, union m2c_opt_value *out,
@@ -407,24 +347,12 @@ int m2c_opt_read(const struct m2c_opt *row, const char *text, union m2c_opt_valu
     int rc = read_value(row, text, out, err);
     if (rc || !canon)
         return rc;
-    char buf[M2C_MAX_CLASSES * 32];
+    char buf[M2C_OPT_TEXT];
     const char *spelled = buf;
     if (row->type == M2C_OPT_STR)
         spelled = text;
     else
-        print_value(row, text, out, buf, sizeof buf);
+        m2c_opt_print_value(row, text, out, buf, sizeof buf);
     *canon = strdup(spelled);
     return *canon ? 0 : m2c_fail(err, -ENOMEM, "no memory for the value");
-}
-
-const char *m2c_opt_type_name(enum m2c_opt_type type)
-{
-    static const char *const names[] = {
-        [M2C_OPT_BOOL] = "on or off",        [M2C_OPT_INT] = "whole number",
-        [M2C_OPT_BYTES] = "bytes",           [M2C_OPT_SIZE] = "bytes or percentage",
-        [M2C_OPT_FLOAT] = "number",          [M2C_OPT_STR] = "text",
-        [M2C_OPT_ENUM] = "one of a list",    [M2C_OPT_RATIO] = "ratio",
-        [M2C_OPT_NAME] = "one of a list",
-    };
-    return (unsigned)type < M2C_COUNTOF(names) ? names[type] : NULL;
 }

@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+static const char plain[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-static bool is_plain(const char *s) { return s && *s && !s[strspn(s, plain)]; }
+static bool is_plain(const char *s)
+{
+    return s && *s && !s[strspn(s, plain)];
+}
 
 static int check_row(const struct m2c_opt *row, struct m2c_err *err)
 {
@@ -21,10 +25,12 @@ static int check_row(const struct m2c_opt *row, struct m2c_err *err)
         return m2c_fail(err, -EINVAL, "no choices");
     for (size_t i = 0; row->choices && row->choices[i]; i++) {
         if (!is_plain(row->choices[i]))
-            return m2c_fail(err, -EINVAL, "choice '%s' is no plain word", row->choices[i]);
+            return m2c_fail(err, -EINVAL, "choice '%s' is no plain word",
+                            row->choices[i]);
     }
     bool words = row->choices && row->type == M2C_OPT_INT;
-    if (words && !(fabs(row->word_value) < 0x1p53 && trunc(row->word_value) == row->word_value))
+    if (words &&
+        !(fabs(row->word_value) < 0x1p53 && trunc(row->word_value) == row->word_value))
         return m2c_fail(err, -EINVAL, "word_value is no whole number");
     if (isnan(row->min) || isnan(row->max) || row->min > row->max)
         return m2c_fail(err, -EINVAL, "empty range");
@@ -184,7 +190,10 @@ void m2c_optset_drop_axis(struct m2c_optset *s, size_t row)
     }
 }
 
-size_t m2c_optset_count(const struct m2c_optset *s) { return s->n; }
+size_t m2c_optset_count(const struct m2c_optset *s)
+{
+    return s->n;
+}
 
 const struct m2c_opt *m2c_optset_row(const struct m2c_optset *s, size_t i)
 {
@@ -206,13 +215,17 @@ bool m2c_optset_is_default(const struct m2c_optset *s, size_t i)
     return strcmp(s->entries[i].text, s->entries[i].def) == 0;
 }
 
-const char *m2c_optset_get(const struct m2c_optset *s, const char *section, const char *key)
+const char *m2c_optset_get(const struct m2c_optset *s, const char *section,
+                           const char *key)
 {
     size_t i;
     return m2c_optset_find(s, section, key, &i, NULL) ? NULL : s->entries[i].text;
 }
 
-size_t m2c_optset_axes(const struct m2c_optset *s) { return s->n_axes; }
+size_t m2c_optset_axes(const struct m2c_optset *s)
+{
+    return s->n_axes;
+}
 
 const struct m2c_opt *m2c_optset_axis(const struct m2c_optset *s, size_t axis)
 {
@@ -238,14 +251,30 @@ static void apply_row(const struct m2c_opt *row, const char *text,
                       const union m2c_opt_value *v, void *settings)
 {
     switch (row->type) {
-    case M2C_OPT_BOOL: put(settings, row->offset, &v->on, sizeof v->on); return;
-    case M2C_OPT_INT: put(settings, row->offset, &v->i, sizeof v->i); return;
-    case M2C_OPT_BYTES: put(settings, row->offset, &v->bytes, sizeof v->bytes); return;
-    case M2C_OPT_SIZE: put(settings, row->offset, &v->size, sizeof v->size); return;
-    case M2C_OPT_FLOAT: put(settings, row->offset, &v->x, sizeof v->x); return;
-    case M2C_OPT_STR: put(settings, row->offset, &text, sizeof text); return;
-    case M2C_OPT_ENUM: put(settings, row->offset, &v->choice, sizeof v->choice); return;
-    case M2C_OPT_RATIO: put(settings, row->offset, &v->ratio, sizeof v->ratio); return;
+    case M2C_OPT_BOOL:
+        put(settings, row->offset, &v->on, sizeof v->on);
+        return;
+    case M2C_OPT_INT:
+        put(settings, row->offset, &v->i, sizeof v->i);
+        return;
+    case M2C_OPT_BYTES:
+        put(settings, row->offset, &v->bytes, sizeof v->bytes);
+        return;
+    case M2C_OPT_SIZE:
+        put(settings, row->offset, &v->size, sizeof v->size);
+        return;
+    case M2C_OPT_FLOAT:
+        put(settings, row->offset, &v->x, sizeof v->x);
+        return;
+    case M2C_OPT_STR:
+        put(settings, row->offset, &text, sizeof text);
+        return;
+    case M2C_OPT_ENUM:
+        put(settings, row->offset, &v->choice, sizeof v->choice);
+        return;
+    case M2C_OPT_RATIO:
+        put(settings, row->offset, &v->ratio, sizeof v->ratio);
+        return;
     case M2C_OPT_NAME: {
         const char *name = row->choices[v->choice];
         put(settings, row->offset, &name, sizeof name);

@@ -175,7 +175,10 @@ void m2c_pool_run(struct m2c_pool *p, size_t n, size_t chunk, m2c_pool_fn fn, vo
     wait_all_out(p);
 }
 
-unsigned m2c_pool_threads(const struct m2c_pool *p) { return p->threads; }
+unsigned m2c_pool_threads(const struct m2c_pool *p)
+{
+    return p->threads;
+}
 
 static int start_workers(struct m2c_pool *p, struct m2c_err *err)
 {

@@ -14,10 +14,16 @@ extern "C" {
 bool m2c_utf8_valid(const char *s, size_t n);
 
 /* A byte that follows the first of a character. */
-static inline bool m2c_utf8_inner(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
+static inline bool m2c_utf8_inner(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
 
 /* Space or tab: the blanks of configs and messages, whatever the locale. */
-static inline bool m2c_is_blank(char c) { return c == ' ' || c == '\t'; }
+static inline bool m2c_is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
 
 /* A control character other than tab: never part of a config value. */
 static inline bool m2c_is_control(char c)

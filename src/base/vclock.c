@@ -31,7 +31,10 @@ void m2c_vclock_close(struct m2c_vclock *c)
     free(c);
 }
 
-uint64_t m2c_vclock_now(const struct m2c_vclock *c) { return c->now_ns; }
+uint64_t m2c_vclock_now(const struct m2c_vclock *c)
+{
+    return c->now_ns;
+}
 
 static bool before(const struct event *a, const struct event *b)
 {

@@ -45,7 +45,8 @@ static void long_messages_are_cut(void **state)
 static void nearest(void **state)
 {
     (void)state;
-    static const char *const names[] = {"policy", "bytes", "queue_depth", "lookahead", NULL};
+    static const char *const names[] = {"policy", "bytes", "queue_depth", "lookahead",
+                                        NULL};
     static const char *const none[] = {NULL};
     assert_string_equal(m2c_nearest("polcy", names), "policy");
     assert_string_equal(m2c_nearest("byets", names), "bytes"); /* one swap */
@@ -72,7 +73,8 @@ static void checked_sizes(void **state)
     assert_false(m2c_add_size(SIZE_MAX, 1, &out));
     assert_int_equal(out, 7);
     assert_true(m2c_add_size(SIZE_MAX, 0, &out));
-    assert_true(m2c_range_ok(0, 0, 0) && m2c_range_ok(5, 5, 10) && m2c_range_ok(10, 0, 10));
+    assert_true(m2c_range_ok(0, 0, 0) && m2c_range_ok(5, 5, 10) &&
+                m2c_range_ok(10, 0, 10));
     assert_false(m2c_range_ok(11, 0, 10));
     assert_false(m2c_range_ok(5, 6, 10));
     assert_false(m2c_range_ok(UINT64_MAX, 2, 10));

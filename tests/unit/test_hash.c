@@ -64,14 +64,17 @@ static void every_byte_counts(void **state)
 static void hex(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "", "0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdef0",
-        "0123456789ABCDEF0123456789abcdef", "0123456789abcdef 123456789abcdef",
-        "0x23456789abcdef0123456789abcdef"};
+    static const char *const bad[] = {"",
+                                      "0123456789abcdef0123456789abcde",
+                                      "0123456789abcdef0123456789abcdef0",
+                                      "0123456789ABCDEF0123456789abcdef",
+                                      "0123456789abcdef 123456789abcdef",
+                                      "0x23456789abcdef0123456789abcdef"};
     struct m2c_hash128 h = {0, 0};
     char text[33];
     assert_int_equal(m2c_hash_parse("0123456789abcdeffedcba9876543210", &h), 0);
-    assert_true(h.hi == UINT64_C(0x0123456789abcdef) && h.lo == UINT64_C(0xfedcba9876543210));
+    assert_true(h.hi == UINT64_C(0x0123456789abcdef) &&
+                h.lo == UINT64_C(0xfedcba9876543210));
     m2c_hash_hex(h, text);
     assert_string_equal(text, "0123456789abcdeffedcba9876543210");
     for (size_t i = 0; i < M2C_COUNTOF(bad); i++)

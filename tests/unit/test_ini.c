@@ -29,7 +29,8 @@ static int print_item(void *ctx, const struct m2c_ini_item *item, struct m2c_err
     if (item->key && s->refuse && strcmp(item->key, s->refuse) == 0)
         return m2c_fail(err, -EINVAL, "refused");
     if (item->key)
-        fprintf(s->f, "%u:%s.%s=<%s>\n", item->line, item->section, item->key, item->value);
+        fprintf(s->f, "%u:%s.%s=<%s>\n", item->line, item->section, item->key,
+                item->value);
     else
         fprintf(s->f, "%u:[%s]\n", item->line, item->section);
     return 0;
@@ -130,7 +131,8 @@ static void long_lines(void **state)
             assert_int_equal(strlen(out), strlen("1:[a]\n2:a.k=<>\n3:a.j=<1>\n") + n - 2);
         } else {
             assert_int_equal(rc, -EINVAL);
-            assert_ptr_equal(strstr(err.msg, "x.ini:2: line longer than 197 bytes"), err.msg);
+            assert_ptr_equal(strstr(err.msg, "x.ini:2: line longer than 197 bytes"),
+                             err.msg);
         }
         free(out);
     }
@@ -175,8 +177,9 @@ static int keep_value(void *ctx, const struct m2c_ini_item *item, struct m2c_err
 static void written_reads_back(void **state)
 {
     (void)state;
-    static const char *const parts[] = {" ", "\t", ";", "#", "\\", "|", "a", "=",
-                                        "[", "]", "\xc3\xa4", "\xe2\x82\xac", "     "};
+    static const char *const parts[] = {
+        " ", "\t", ";", "#",        "\\",           "|",    "a",
+        "=", "[",  "]", "\xc3\xa4", "\xe2\x82\xac", "     "};
     struct m2c_rng rng;
     m2c_rng_init(&rng, 1, 0);
     int tried = 0;
@@ -213,8 +216,10 @@ static void value_faults(void **state)
     (void)state;
     assert_null(m2c_ini_value_fault(""));
     assert_null(m2c_ini_value_fault(" \t\xf0\x9f\x98\x80 \\n"));
-    assert_string_equal(m2c_ini_value_fault("a\nb"), "control characters are not allowed");
-    assert_string_equal(m2c_ini_value_fault("\x7f"), "control characters are not allowed");
+    assert_string_equal(m2c_ini_value_fault("a\nb"),
+                        "control characters are not allowed");
+    assert_string_equal(m2c_ini_value_fault("\x7f"),
+                        "control characters are not allowed");
     assert_string_equal(m2c_ini_value_fault("\x80"), "not UTF-8");
     assert_string_equal(m2c_ini_value_fault("a\\"), "a value cannot end in a backslash");
     char *big = malloc(M2C_INI_VALUE_MAX + 2);
@@ -228,13 +233,31 @@ static void value_faults(void **state)
 static void utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf",
-                                       "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                       "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2 ",
-                                      "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe1\x80",
-                                      "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf1\x80\x80",
-                                      "\xf5\x80\x80\x80", "\xff"};
+    static const char *const good[] = {"",
+                                       "a",
+                                       "\x7f",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xbf",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2 ",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xe1\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf1\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff"};
     for (size_t i = 0; i < M2C_COUNTOF(good); i++)
         assert_true(m2c_utf8_valid(good[i], strlen(good[i])));
     for (size_t i = 0; i < M2C_COUNTOF(bad); i++)

@@ -63,7 +63,8 @@ static void progress_plain(void **state)
     m2c_log_close(log);
     fclose(f);
     assert_non_null(strstr(text, "import: stopped at 1.5 MiB of 4.0 MiB after 0.0 s\n"));
-    assert_non_null(strstr(text, "ppl: stopped at 20 tokens of 200 tokens after 0.0 s\n"));
+    assert_non_null(
+        strstr(text, "ppl: stopped at 20 tokens of 200 tokens after 0.0 s\n"));
     free(text);
 }
 
@@ -102,14 +103,16 @@ static void progress_on_terminal(void **state)
     ssize_t n = read(master, text, sizeof text - 1);
     assert_true(n > 0);
     text[n] = 0;
-    const char *bar = strstr(text, "\r\033[Krank [#####...............] 250 tokens of 1000 "
-                                   "tokens (25 %), ");
+    const char *bar =
+        strstr(text, "\r\033[Krank [#####...............] 250 tokens of 1000 "
+                     "tokens (25 %), ");
     assert_non_null(bar);
     assert_non_null(strstr(bar, " left"));
     /* The message stands on a cleared line and the bar comes back below. */
     const char *between = strstr(bar, "\r\033[Kbetween\r\n\r\033[Krank [");
     assert_non_null(between);
-    assert_non_null(strstr(between, "rank: 1000 tokens of 1000 tokens (100 %) in 0.1 s\r\n"));
+    assert_non_null(
+        strstr(between, "rank: 1000 tokens of 1000 tokens (100 %) in 0.1 s\r\n"));
     fclose(f);
     close(master);
 }

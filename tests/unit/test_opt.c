@@ -89,10 +89,11 @@ static char *dump(const struct m2c_optset *s)
     size_t n;
     FILE *f = open_memstream(&text, &n);
     for (size_t i = 0; i < m2c_optset_count(s); i++)
-        fprintf(f, "%s.%s=<%s>\n", m2c_optset_row(s, i)->section, m2c_optset_row(s, i)->key,
-                m2c_optset_text(s, i));
+        fprintf(f, "%s.%s=<%s>\n", m2c_optset_row(s, i)->section,
+                m2c_optset_row(s, i)->key, m2c_optset_text(s, i));
     for (size_t a = 0; a < m2c_optset_axes(s); a++) {
-        fprintf(f, "sweep %s.%s:", m2c_optset_axis(s, a)->section, m2c_optset_axis(s, a)->key);
+        fprintf(f, "sweep %s.%s:", m2c_optset_axis(s, a)->section,
+                m2c_optset_axis(s, a)->key);
         for (size_t i = 0; i < m2c_optset_axis_len(s, a); i++)
             fprintf(f, " <%s>", m2c_optset_axis_value(s, a, i));
         fprintf(f, "\n");
@@ -186,26 +187,33 @@ static void load_errors(void **state)
     (void)state;
     expect_load_error("[hbm]\n\npolcy = lru\n",
                       "x.ini:3: [hbm] polcy: unknown key, did you mean 'policy'?");
-    expect_load_error("[hbm]\nengine = pread\n",
-                      "x.ini:2: [hbm] engine: unknown key, did you mean 'engine' of [ssd]?");
+    expect_load_error(
+        "[hbm]\nengine = pread\n",
+        "x.ini:2: [hbm] engine: unknown key, did you mean 'engine' of [ssd]?");
     expect_load_error("[hbm]\nzzzzzz = 1\n",
                       "x.ini:2: [hbm] zzzzzz: unknown key (have: bytes, policy)");
-    expect_load_error("[hbmm]\n", "x.ini:1: [hbmm]: unknown section, did you mean 'hbm'?");
-    expect_load_error("[swep]\n", "x.ini:1: [swep]: unknown section, did you mean 'sweep'?");
-    expect_load_error("[zzzzzzzz]\n",
-                      "x.ini:1: [zzzzzzzz]: unknown section (have: experiment, model, hbm, "
-                      "dram, ssd, precision, decode, device, meter, text, sweep)");
+    expect_load_error("[hbmm]\n",
+                      "x.ini:1: [hbmm]: unknown section, did you mean 'hbm'?");
+    expect_load_error("[swep]\n",
+                      "x.ini:1: [swep]: unknown section, did you mean 'sweep'?");
+    expect_load_error(
+        "[zzzzzzzz]\n",
+        "x.ini:1: [zzzzzzzz]: unknown section (have: experiment, model, hbm, "
+        "dram, ssd, precision, decode, device, meter, text, sweep)");
     expect_load_error("[hbm]\nbytes = 1M\n[ssd]\n[hbm]\nbytes = 1M\n",
                       "x.ini:5: [hbm] bytes: given twice, first in line 2");
-    expect_load_error("[hbm]\nbytes = 12Q\n",
-                      "x.ini:2: [hbm] bytes = 12Q: not a size (bytes with K, M, G or T, or a "
-                      "percentage such as 30%)");
-    expect_load_error("[hbm]\npolicy = rand\n", "x.ini:2: [hbm] policy = rand: not one of "
-                                                "atu, lru, random; did you mean 'random'?");
+    expect_load_error(
+        "[hbm]\nbytes = 12Q\n",
+        "x.ini:2: [hbm] bytes = 12Q: not a size (bytes with K, M, G or T, or a "
+        "percentage such as 30%)");
+    expect_load_error("[hbm]\npolicy = rand\n",
+                      "x.ini:2: [hbm] policy = rand: not one of "
+                      "atu, lru, random; did you mean 'random'?");
     expect_load_error("[hbm]\npolicy =\n", "x.ini:2: [hbm] policy = : no value");
-    expect_load_error("[hbm]\nbytes = 1M | 2M\n",
-                      "x.ini:2: [hbm] bytes = 1M | 2M: several values belong in [sweep], as "
-                      "hbm.bytes = a | b (--set 'sweep.hbm.bytes=a|b')");
+    expect_load_error(
+        "[hbm]\nbytes = 1M | 2M\n",
+        "x.ini:2: [hbm] bytes = 1M | 2M: several values belong in [sweep], as "
+        "hbm.bytes = a | b (--set 'sweep.hbm.bytes=a|b')");
     expect_load_error("[sweep]\nbytes = 1M | 2M\n",
                       "x.ini:2: [sweep] bytes: several sections have this key: write "
                       "hbm.bytes or dram.bytes");
@@ -217,17 +225,20 @@ static void load_errors(void **state)
                       "x.ini:2: [sweep] polcy: unknown key, did you mean 'hbm.policy'?");
     expect_load_error("[sweep]\nqqqqqqqqqqq = lru\n",
                       "x.ini:2: [sweep] qqqqqqqqqqq: unknown key (expected section.key)");
-    expect_load_error("[sweep]\npolicy = lru | | atu\n", "x.ini:2: [sweep] policy = lru | | "
-                                                         "atu: value 2 of the axis is empty");
+    expect_load_error("[sweep]\npolicy = lru | | atu\n",
+                      "x.ini:2: [sweep] policy = lru | | "
+                      "atu: value 2 of the axis is empty");
     expect_load_error("[sweep]\npolicy = lru |\n",
                       "x.ini:2: [sweep] policy = lru |: value 2 of the axis is empty");
     expect_load_error("[sweep]\npolicy =\n",
                       "x.ini:2: [sweep] policy = : value 1 of the axis is empty");
-    expect_load_error("[sweep]\nhbm.bytes = 1M | 2M | 1024K\n",
-                      "x.ini:2: [sweep] hbm.bytes = 1M | 2M | 1024K: value 3, '1024K', is "
-                      "the same as value 1");
-    expect_load_error("[sweep]\nrepeat = 1 | 0\n", "x.ini:2: [sweep] repeat = 1 | 0: value 2, "
-                                                   "'0': must be from 1 to 1000");
+    expect_load_error(
+        "[sweep]\nhbm.bytes = 1M | 2M | 1024K\n",
+        "x.ini:2: [sweep] hbm.bytes = 1M | 2M | 1024K: value 3, '1024K', is "
+        "the same as value 1");
+    expect_load_error("[sweep]\nrepeat = 1 | 0\n",
+                      "x.ini:2: [sweep] repeat = 1 | 0: value 2, "
+                      "'0': must be from 1 to 1000");
     expect_load_error("[sweep]\npolicy = lru\nhbm.policy = atu\n",
                       "x.ini:3: [sweep] hbm.policy: given twice, first in line 2");
     expect_load_error("[hbm]\nbytes = 1M\nnonsense\n",
@@ -271,15 +282,17 @@ static void assign(void **state)
     assert_string_equal(m2c_optset_axis(s, 0)->key, "policy");
     m2c_optset_close(s);
 
-    expect_assign_error("hbm.bytes=12Q", "--set hbm.bytes=12Q: not a size (bytes with K, M, G "
-                                         "or T, or a percentage such as 30%)");
+    expect_assign_error("hbm.bytes=12Q",
+                        "--set hbm.bytes=12Q: not a size (bytes with K, M, G "
+                        "or T, or a percentage such as 30%)");
     expect_assign_error("hbm.polcy=lru",
                         "--set hbm.polcy=lru: unknown key, did you mean 'policy'?");
     expect_assign_error("hbm.bytes", "--set hbm.bytes: expected SECTION.KEY=VALUE");
     expect_assign_error("policy=lru", "--set policy=lru: expected SECTION.KEY=VALUE");
-    expect_assign_error("sweep.hbm.bytes=1M|x|2M",
-                        "--set sweep.hbm.bytes=1M|x|2M: value 2, 'x': not a size (bytes with "
-                        "K, M, G or T, or a percentage such as 30%)");
+    expect_assign_error(
+        "sweep.hbm.bytes=1M|x|2M",
+        "--set sweep.hbm.bytes=1M|x|2M: value 2, 'x': not a size (bytes with "
+        "K, M, G or T, or a percentage such as 30%)");
     expect_assign_error("hbm.policy=lru|atu",
                         "--set hbm.policy=lru|atu: several values belong in [sweep], as "
                         "hbm.policy = a | b (--set 'sweep.hbm.policy=a|b')");
@@ -288,8 +301,9 @@ static void assign(void **state)
     expect_assign_error("ssd.direct=maybe", "--set ssd.direct=maybe: must be on or off");
     expect_assign_error("device.index=aut",
                         "--set device.index=aut: not a whole number, or one of: auto");
-    expect_assign_error("meter.period_ms=0.5",
-                        "--set meter.period_ms=0.5: must be from 1 to 10000, or one of: auto");
+    expect_assign_error(
+        "meter.period_ms=0.5",
+        "--set meter.period_ms=0.5: must be from 1 to 10000, or one of: auto");
     expect_assign_error("decode.temperature=-1",
                         "--set decode.temperature=-1: must be at least 0");
     expect_assign_error("dram.bytes=4K", "--set dram.bytes=4K: must be at least 1M");
@@ -413,8 +427,8 @@ static void parsers(void **state)
     assert_string_equal(err.msg, "not a size (bytes with K, M, G or T)");
     assert_int_equal(m2c_parse_int("5", INT64_MIN, 4, &i, &err), -EINVAL);
     assert_string_equal(err.msg, "must be at most 4");
-    assert_int_equal(m2c_parse_int("99999999999999999999", INT64_MIN, INT64_MAX, &i, &err),
-                     -EINVAL);
+    assert_int_equal(
+        m2c_parse_int("99999999999999999999", INT64_MIN, INT64_MAX, &i, &err), -EINVAL);
     assert_string_equal(err.msg, "number too large");
     assert_int_equal(m2c_parse_float("0.5", 0, 1, &x, &err), 0);
     assert_true(x == 0.5);
@@ -537,11 +551,13 @@ static void help(void **state)
     FILE *f = open_memstream(&text, &n);
     assert_int_equal(m2c_opt_help(table, M2C_COUNTOF(table), f), 0);
     fclose(f);
-    assert_non_null(strstr(text, "[hbm]\n  bytes = bytes or percentage\n      size of the "
-                                 "units\n      default: 30%; read by: decode,ppl\n"
-                                 "  policy = atu, lru, random\n"));
+    assert_non_null(strstr(text,
+                           "[hbm]\n  bytes = bytes or percentage\n      size of the "
+                           "units\n      default: 30%; read by: decode,ppl\n"
+                           "  policy = atu, lru, random\n"));
     assert_non_null(strstr(text, "  repeat = whole number, 1 to 1000\n"));
-    assert_non_null(strstr(text, "  period_ms = number [ms], 1 to 10000, or one of: auto\n"));
+    assert_non_null(
+        strstr(text, "  period_ms = number [ms], 1 to 10000, or one of: auto\n"));
     assert_non_null(strstr(text, "  bytes = bytes or percentage, at least 1M\n"));
     assert_non_null(strstr(text, "      default: (empty); read by: all\n"));
     for (size_t i = 0; i < M2C_COUNTOF(table); i++)
@@ -552,8 +568,8 @@ static void help(void **state)
 static void bad_tables(void **state)
 {
     (void)state;
-    struct m2c_opt good = {"a", "b", M2C_OPT_INT, 0, "1", .min = 0, .max = 9, .help = "h",
-                           .readers = "all"};
+    struct m2c_opt good = {"a",      "b",         M2C_OPT_INT,     0, "1", .min = 0,
+                           .max = 9, .help = "h", .readers = "all"};
     struct m2c_optset *s;
     struct m2c_err err = {0};
     struct m2c_opt t[2] = {good, good};
@@ -585,12 +601,18 @@ static void bad_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),          cmocka_unit_test(load),
-        cmocka_unit_test(load_errors),       cmocka_unit_test(assign),
-        cmocka_unit_test(spellings),         cmocka_unit_test(parsers),
-        cmocka_unit_test(floats_round_trip), cmocka_unit_test(write_then_load),
-        cmocka_unit_test(clones_are_apart),  cmocka_unit_test(full_disk),
-        cmocka_unit_test(help),              cmocka_unit_test(bad_tables),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(load),
+        cmocka_unit_test(load_errors),
+        cmocka_unit_test(assign),
+        cmocka_unit_test(spellings),
+        cmocka_unit_test(parsers),
+        cmocka_unit_test(floats_round_trip),
+        cmocka_unit_test(write_then_load),
+        cmocka_unit_test(clones_are_apart),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(help),
+        cmocka_unit_test(bad_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,8 @@ static void check(void **state)
     expect_fault((struct m2c_plugin){"l ru", "d", 0}, no_name);
     expect_fault((struct m2c_plugin){"x", NULL, 0}, "policy 'x': no description");
     expect_fault((struct m2c_plugin){"x", "", 0}, "policy 'x': no description");
-    expect_fault((struct m2c_plugin){"atu", "again", 0}, "policy 'atu': registered twice");
+    expect_fault((struct m2c_plugin){"atu", "again", 0},
+                 "policy 'atu': registered twice");
     const void *many[66];
     for (size_t i = 0; i < 65; i++)
         many[i] = &lru;

@@ -142,8 +142,10 @@ static void normals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_vectors), cmocka_unit_test(stream),
-        cmocka_unit_test(below),             cmocka_unit_test(doubles),
+        cmocka_unit_test(published_vectors),
+        cmocka_unit_test(stream),
+        cmocka_unit_test(below),
+        cmocka_unit_test(doubles),
         cmocka_unit_test(normals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,10 @@ static bool is_nan16(const struct format *f, unsigned h)
     return (h & 0x7fffu) > (0x7fffu >> f->man) << f->man;
 }
 
-static unsigned infinity16(const struct format *f) { return (0x7fffu >> f->man) << f->man; }
+static unsigned infinity16(const struct format *f)
+{
+    return (0x7fffu >> f->man) << f->man;
+}
 
 static void all_values(void **state)
 {
@@ -144,8 +147,12 @@ static void rounding(void **state)
         for (unsigned h = 0; h < infinity16(f); h++) {
             float mid = (float)((value_of(f, h) + value_of(f, h + 1)) / 2);
             float x = f->widen((uint16_t)h);
-            const float near[] = {x, mid, nextafterf(mid, 0), nextafterf(mid, INFINITY),
-                                  nextafterf(x, 0), nextafterf(x, INFINITY)};
+            const float near[] = {x,
+                                  mid,
+                                  nextafterf(mid, 0),
+                                  nextafterf(mid, INFINITY),
+                                  nextafterf(x, 0),
+                                  nextafterf(x, INFINITY)};
             for (size_t i = 0; i < M2C_COUNTOF(near); i++) {
                 expect_rounding(f, near[i]);
                 expect_rounding(f, -near[i]);
