@@ -18,18 +18,18 @@ extern "C" {
  * op MATMUL wants them; vectors have one row. Query and key rows are in the
  * order of the model's own RoPE style (m2c_model_cfg.rope). */
 enum m2c_tensor_kind {
-    M2C_T_EMBED,     /* [vocab][dim] */
-    M2C_T_HEAD,      /* [vocab][dim]; absent when tied */
-    M2C_T_FINAL_NORM,/* [1][dim] */
-    M2C_T_ATTN_NORM, /* [1][dim], a layer each from here */
-    M2C_T_WQ,        /* [heads · head_dim][dim] */
-    M2C_T_WK,        /* [kv_heads · head_dim][dim] */
-    M2C_T_WV,        /* [kv_heads · head_dim][dim] */
-    M2C_T_WO,        /* [dim][heads · head_dim] */
-    M2C_T_FFN_NORM,  /* [1][dim] */
-    M2C_T_GATE,      /* [hidden][dim]; absent without gate */
-    M2C_T_UP,        /* [hidden][dim] */
-    M2C_T_DOWN,      /* [dim][hidden] */
+    M2C_T_EMBED,      /* [vocab][dim] */
+    M2C_T_HEAD,       /* [vocab][dim]; absent when tied */
+    M2C_T_FINAL_NORM, /* [1][dim] */
+    M2C_T_ATTN_NORM,  /* [1][dim], a layer each from here */
+    M2C_T_WQ,         /* [heads · head_dim][dim] */
+    M2C_T_WK,         /* [kv_heads · head_dim][dim] */
+    M2C_T_WV,         /* [kv_heads · head_dim][dim] */
+    M2C_T_WO,         /* [dim][heads · head_dim] */
+    M2C_T_FFN_NORM,   /* [1][dim] */
+    M2C_T_GATE,       /* [hidden][dim]; absent without gate */
+    M2C_T_UP,         /* [hidden][dim] */
+    M2C_T_DOWN,       /* [dim][hidden] */
     M2C_N_TENSOR_KINDS
 };
 
@@ -42,9 +42,9 @@ bool m2c_tensor_shape(const struct m2c_model_cfg *cfg, enum m2c_tensor_kind kind
 
 /* What the command line may add to what the file says. */
 struct m2c_import_opts {
-    const char *format;  /* "auto" or an importer's name */
-    int act;             /* enum m2c_act, or -1: as the file says */
-    float act_shift;     /* see m2c_model_cfg; 0 by default */
+    const char *format; /* "auto" or an importer's name */
+    int act;            /* enum m2c_act, or -1: as the file says */
+    float act_shift;    /* see m2c_model_cfg; 0 by default */
     bool input_relu;
     float input_relu_shift;
 };
