@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What a selector implements, and the exact top-k that all of them share. */
+#ifndef M2C_SELECT_SELECT_IMPL_H
+#define M2C_SELECT_SELECT_IMPL_H
+
+#include "select/selector.h"
+
+struct m2c_select_ops {
+    struct m2c_plugin p;
+    bool informed;   /* score() needs `truth` */
+    bool needs_rank; /* cfg.rank must be there */
+    bool by_rank;    /* scores say nothing about zero: `auto` is refused */
+    /* Optional: NULL does nothing. */
+    int (*init)(struct m2c_selector *s, struct m2c_err *err);
+    void (*fini)(struct m2c_selector *s);
+    void (*restart)(struct m2c_selector *s);
+    /* Mandatory: the scores of `layer`, f32[n], valid until the next call. */
+    int (*score)(struct m2c_selector *s, uint32_t layer, const float *truth,
+                 const float **scores, struct m2c_err *err);
+    /* Optional: the token's true scores, after pick(). */
+    void (*learn)(struct m2c_selector *s, uint32_t layer, const float *truth);
+};
+
+struct m2c_selector {
+    const struct m2c_select_ops *ops;
+    struct m2c_select_cfg cfg;
+    void *priv;
+    /* scratch of the top-k: keys and ids, twice, and the class of each id */
+    uint32_t *key[2], *id[2];
+    uint8_t *cls;
+};
+
+extern const struct m2c_select_ops m2c_select_all, m2c_select_oracle, m2c_select_prev,
+    m2c_select_static;
+
+#endif

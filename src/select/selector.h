@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Selectors: which neurons of a layer a token needs, each at which class.
+ *
+ * A selector scores the neurons; the plan (active fraction, ratio) turns
+ * scores into wants. Selection is exact: the k highest scores, equal scores
+ * by lower id first, classes by rank from the widest down (M2Cache §5.2). */
+#ifndef M2C_SELECT_SELECTOR_H
+#define M2C_SELECT_SELECTOR_H
+
+#include "base/opt.h"
+#include "base/plugin.h"
+#include "ops/want.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct m2c_rank; /* store/rank.h */
+
+struct m2c_select_cfg {
+    const char *kind;
+    double active;          /* fraction of the neurons; NAN: auto, all that score > 0 */
+    struct m2c_ratio ratio; /* over classes, widest first; sums to 1 */
+    bool positive_only;     /* ReLU: a score of 0 means inactive, never selected */
+    uint32_t layers, n;     /* neurons a layer */
+    const struct m2c_rank *rank; /* borrowed; selectors that need one refuse NULL */
+};
+
+struct m2c_selector;
+
+const struct m2c_plugin *const *m2c_selector_list(void);
+
+/* -EINVAL says which key does not fit the kind. */
+M2C_MUST_USE int m2c_selector_open(struct m2c_selector **out,
+                                   const struct m2c_select_cfg *cfg, struct m2c_err *err);
+void m2c_selector_close(struct m2c_selector *s); /* accepts NULL */
+
+/* Whether it reads true activations, which a deployed system does not have:
+ * its results are upper bounds and are labelled so. */
+bool m2c_selector_informed(const struct m2c_selector *s);
+
+/* A new sequence starts: what was learnt from the last one is forgotten. */
+void m2c_selector_restart(struct m2c_selector *s);
+
+/* The wants of `layer` for the next token, sorted by id; wants has room for
+ * n. Called once a token and layer, layers in order. `truth` f32[n]: the true
+ * scores |h| at this layer's input, or NULL where nobody computed them
+ * (-EINVAL from an informed selector). -EDOM when a score is NaN. */
+M2C_MUST_USE int m2c_selector_pick(struct m2c_selector *s, uint32_t layer,
+                                   const float *truth, struct m2c_want *wants,
+                                   uint32_t *n, struct m2c_err *err);
+
+/* The plan's set for given scores, the same arithmetic: for measuring what a
+ * selector missed. */
+M2C_MUST_USE int m2c_selector_ideal(struct m2c_selector *s, const float *truth,
+                                    struct m2c_want *wants, uint32_t *n,
+                                    struct m2c_err *err);
+
+/* ---- the plan alone ---- */
+
+/* Round half up of x · n. */
+uint32_t m2c_active_count(double fraction, uint32_t n);
+/* Splits k by the shares: largest remainder, ties to the wider class. */
+void m2c_class_counts(const struct m2c_ratio *ratio, uint32_t k,
+                      uint32_t counts[M2C_MAX_CLASSES]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
