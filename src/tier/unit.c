@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Who lies where in one layer's unit. */
+#include "tier/unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n, uint32_t n_classes,
+                  const uint32_t *slots, uint64_t seed, struct m2c_err *err)
+{
+    u->n = n;
+    u->n_classes = n_classes;
+    u->held = malloc(n);
+    u->slot = calloc(n, sizeof *u->slot);
+    if (!u->held || !u->slot)
+        return m2c_fail(err, -ENOMEM, "unit of %u neurons: out of memory", n);
+    memset(u->held, M2C_NO_CLASS, n);
+    for (unsigned c = 0; c < n_classes; c++) {
+        struct m2c_pool_class *pc = &u->cls[c];
+        if (slots[c] == 0)
+            continue;
+        pc->n_slots = pc->n_free = slots[c];
+        pc->free_slots = calloc(slots[c], sizeof *pc->free_slots);
+        if (!pc->free_slots)
+            return m2c_fail(err, -ENOMEM, "unit of %u neurons: out of memory", n);
+        for (uint32_t i = 0; i < slots[c]; i++) /* slot 0 is given out first */
+            pc->free_slots[i] = slots[c] - 1 - i;
+        int r = m2c_policy_open(&pc->policy, policy, n, slots[c], seed + c, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+void m2c_unit_fini(struct m2c_unit *u)
+{
+    for (unsigned c = 0; c < u->n_classes; c++) {
+        m2c_policy_close(u->cls[c].policy);
+        free(u->cls[c].free_slots);
+    }
+    free(u->held);
+    free(u->slot);
+    m2c_event_free(u->last_use);
+}
+
+uint32_t m2c_unit_fit(const struct m2c_unit *u, const struct m2c_want *wants, uint32_t n)
+{
+    uint32_t count[M2C_MAX_CLASSES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        if (++count[wants[i].cls] > u->cls[wants[i].cls].n_slots)
+            return i;
+    }
+    return n;
+}
+
+static void leave(struct m2c_unit *u, uint32_t id)
+{
+    struct m2c_pool_class *pc = &u->cls[u->held[id]];
+    m2c_policy_remove(pc->policy, id);
+    pc->free_slots[pc->n_free++] = u->slot[id];
+    u->held[id] = M2C_NO_CLASS;
+}
+
+static struct m2c_access access_of(const struct m2c_want *w, uint64_t now)
+{
+    return (struct m2c_access){.id = w->id,
+                               .want = 1u << w->cls,
+                               .score = w->score,
+                               .now = now,
+                               .next = UINT64_MAX};
+}
+
+/* A slot for a miss of class c: a free one, or the victim's. */
+static int make_room(struct m2c_unit *u, unsigned c, const uint16_t *pins,
+                     struct m2c_tier_counters *count, struct m2c_err *err)
+{
+    struct m2c_pool_class *pc = &u->cls[c];
+    if (pc->n_free == 0) {
+        uint32_t victim = m2c_policy_victim(pc->policy, pins);
+        if (victim == M2C_NO_BLOCK)
+            return m2c_fail(err, -EIO, "class %u: %u slots, all pinned", c, pc->n_slots);
+        leave(u, victim);
+        count->evictions++;
+    }
+    return 0;
+}
+
+int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
+                   uint64_t now, uint16_t *pins, struct m2c_neuron_ref *refs,
+                   struct m2c_tier_counters *count, struct m2c_err *err)
+{
+    int r = 0;
+    /* First all hits, so that the whole set is pinned and its recency known
+     * before the first victim is chosen: the order of ids must not decide who
+     * stays. */
+    for (uint32_t i = 0; i < n; i++) {
+        const struct m2c_want *w = &wants[i];
+        bool hit = u->held[w->id] == w->cls;
+        pins[w->id] = 1;
+        refs[i] = (struct m2c_neuron_ref){
+            .id = w->id, .cls = (uint8_t)w->cls, .pass = hit ? 0 : 1};
+        count->accesses[w->cls]++;
+        count->hits[w->cls] += hit;
+        count->misses[w->cls] += !hit;
+        if (hit) {
+            struct m2c_access a = access_of(w, now);
+            m2c_policy_hit(u->cls[w->cls].policy, &a);
+            refs[i].slot = u->slot[w->id];
+        } else if (u->held[w->id] != M2C_NO_CLASS) {
+            leave(u, w->id);
+            count->reclassed++;
+        }
+    }
+    for (uint32_t i = 0; i < n && r == 0; i++) {
+        const struct m2c_want *w = &wants[i];
+        struct m2c_pool_class *pc = &u->cls[w->cls];
+        if (refs[i].pass == 0)
+            continue;
+        r = make_room(u, w->cls, pins, count, err);
+        if (r < 0)
+            break;
+        struct m2c_access a = access_of(w, now);
+        u->slot[w->id] = pc->free_slots[--pc->n_free];
+        u->held[w->id] = (uint8_t)w->cls;
+        refs[i].slot = u->slot[w->id];
+        m2c_policy_insert(pc->policy, &a);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        pins[wants[i].id] = 0;
+    return r;
+}
+
+int m2c_unit_check(const struct m2c_unit *u, struct m2c_err *err)
+{
+    for (unsigned c = 0; c < u->n_classes; c++) {
+        const struct m2c_pool_class *pc = &u->cls[c];
+        if (!pc->policy)
+            continue;
+        uint32_t held = 0;
+        uint8_t *seen = calloc(pc->n_slots, 1);
+        bool ok = seen != NULL;
+        for (uint32_t id = 0; id < u->n && ok; id++) {
+            if (u->held[id] != c)
+                continue;
+            held++;
+            ok = u->slot[id] < pc->n_slots && !seen[u->slot[id]]++;
+        }
+        for (uint32_t i = 0; i < pc->n_free && ok; i++)
+            ok = !seen[pc->free_slots[i]]++;
+        free(seen);
+        if (!ok || held + pc->n_free != pc->n_slots ||
+            held != m2c_policy_resident(pc->policy) || !m2c_policy_check(pc->policy))
+            return m2c_fail(err, -EIO, "class %u: tables, slots and policy disagree", c);
+    }
+    return 0;
+}

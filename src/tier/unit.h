@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* One layer's unit in device memory: slots by class, who lies in them, and a
+ * policy a class. Inside the module. The unit decides; tier.c moves bytes. */
+#ifndef M2C_TIER_UNIT_H
+#define M2C_TIER_UNIT_H
+
+#include "tier/tier.h"
+
+enum { M2C_NO_CLASS = 0xff };
+
+struct m2c_pool_class {
+    struct m2c_policy *policy; /* NULL: the class is not in use */
+    uint32_t n_slots, n_free;
+    uint32_t *free_slots; /* [n_slots], a stack */
+};
+
+struct m2c_unit {
+    uint32_t n; /* neurons of the layer */
+    uint32_t n_classes;
+    struct m2c_pool_class cls[M2C_MAX_CLASSES];
+    uint8_t *held;  /* [n] class that a neuron is held at, or M2C_NO_CLASS */
+    uint32_t *slot; /* [n] its slot there */
+    struct m2c_ffn_unit geom;
+    struct m2c_event *last_use; /* of the compute queue, or NULL */
+};
+
+/* Geometry must be set by the caller. `seed` differs for every unit. */
+M2C_MUST_USE int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n,
+                               uint32_t n_classes, const uint32_t *slots, uint64_t seed,
+                               struct m2c_err *err);
+void m2c_unit_fini(struct m2c_unit *u); /* zeroed or half-built is fine */
+
+/* Longest prefix of wants whose classes fit the slots. */
+uint32_t m2c_unit_fit(const struct m2c_unit *u, const struct m2c_want *wants,
+                      uint32_t n);
+
+/* Makes all n wants (which fit) resident or coming, as one pinned set:
+ * refs[i] names the slot of wants[i], pass 0 where it lies there, 1 where its
+ * bytes must be copied. `pins` u16[neurons], zero before and after. */
+M2C_MUST_USE int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants,
+                                uint32_t n, uint64_t now, uint16_t *pins,
+                                struct m2c_neuron_ref *refs,
+                                struct m2c_tier_counters *count, struct m2c_err *err);
+M2C_MUST_USE int m2c_unit_check(const struct m2c_unit *u, struct m2c_err *err);
+
+#endif
