@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* The walk of a token (or a chunk of a prompt) through all layers. */
+#include "infer/engine_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+int m2c_engine_mark(struct m2c_engine *e, enum m2c_phase phase, struct m2c_err *err)
+{
+    /* Many waves make many marks; past the table the last interval grows. */
+    if (e->n_marks == e->cap_marks) {
+        e->marks[e->n_marks - 1].phase = phase;
+        m2c_event_free(e->marks[e->n_marks - 1].ev);
+        e->n_marks--;
+    }
+    struct m2c_mark *m = &e->marks[e->n_marks];
+    m->phase = phase;
+    int r = m2c_queue_record(e->queue, &m->ev, err);
+    e->n_marks += r == 0;
+    return r;
+}
+
+/* Waits for all marks; the first one only starts the clock. */
+static int settle(struct m2c_engine *e, struct m2c_err *err)
+{
+    uint64_t last = 0;
+    int r = 0;
+    for (uint32_t i = 0; i < e->n_marks; i++) {
+        uint64_t at = 0;
+        if (r == 0)
+            r = m2c_event_wait(e->marks[i].ev, &at, err);
+        m2c_event_free(e->marks[i].ev);
+        if (i && r == 0)
+            e->stats.phase_ns[e->marks[i].phase] += at - last;
+        last = at;
+    }
+    e->n_marks = 0;
+    return r;
+}
+
+static int embed(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows,
+                 struct m2c_err *err)
+{
+    memcpy(e->ids_host->host, tokens, rows * sizeof *tokens);
+    struct m2c_copy ids = {e->ids, {e->ids_host, 0}, rows * sizeof *tokens};
+    struct m2c_call c = {.op = M2C_OP_EMBED};
+    c.u.embed = (struct m2c_embed_args){
+        .table = e->dense->embed, .ids = e->ids, .out = e->x, .rows = rows, .scale = 1};
+    int r = m2c_queue_copy(e->queue, &ids, 1, err);
+    return r < 0 ? r : m2c_queue_launch(e->queue, &c, err);
+}
+
+/* Logits of the last of `rows` rows of x, on the host. */
+static int head(struct m2c_engine *e, uint32_t rows, const float **logits,
+                struct m2c_err *err)
+{
+    struct m2c_mem x = m2c_mem_at(e->x, (size_t)(rows - 1) * e->model->dim * sizeof(float));
+    struct m2c_call n = {.op = M2C_OP_NORM}, c = {.op = M2C_OP_MATMUL};
+    n.u.norm = (struct m2c_norm_args){.x = x,
+                                      .w = e->dense->final_norm,
+                                      .y = e->xn,
+                                      .rows = 1,
+                                      .n = e->model->dim,
+                                      .eps = e->model->norm_eps};
+    c.u.matmul = (struct m2c_matmul_args){
+        .w = e->dense->head, .x = e->xn, .y = e->logits, .rows = 1};
+    struct m2c_copy back = {
+        {e->logits_host, 0}, e->logits, e->model->vocab * sizeof(float)};
+    int r = m2c_queue_launch(e->queue, &n, err);
+    r = r < 0 ? r : m2c_queue_launch(e->queue, &c, err);
+    r = r < 0 ? r : m2c_queue_copy(e->queue, &back, 1, err);
+    *logits = e->logits_host->host;
+    return r;
+}
+
+static int check(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
+                 struct m2c_err *err)
+{
+    if (e->failed)
+        return m2c_fail(err, e->failed, "the engine failed before");
+    if (n > e->ctx - e->pos)
+        return m2c_fail(err, -ERANGE, "context of %u tokens is full at position %u", e->ctx,
+                        e->pos);
+    for (uint32_t i = 0; i < n; i++) {
+        if (tokens[i] >= e->model->vocab)
+            return m2c_fail(err, -EINVAL, "token id %u is outside the vocabulary of %u",
+                            tokens[i], e->model->vocab);
+    }
+    return 0;
+}
+
+static int walk(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows, bool dense,
+                const float **logits, struct m2c_err *err)
+{
+    int r = m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
+    r = r < 0 ? r : embed(e, tokens, rows, err);
+    for (uint32_t l = 0; l < e->model->layers && r == 0; l++) {
+        r = m2c_engine_attention(e, l, rows, err);
+        r = r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
+        r = r < 0 ? r : m2c_engine_ffn(e, l, rows, dense, err);
+        if (r < 0)
+            m2c_fail_in(err, r, "layer %u, position %u", l, e->pos);
+    }
+    if (r == 0 && logits)
+        r = head(e, rows, logits, err);
+    r = r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
+    int s = settle(e, err);
+    r = r < 0 ? r : s;
+    e->failed = r;
+    e->pos += r < 0 ? 0 : rows;
+    return r;
+}
+
+int m2c_engine_decode(struct m2c_engine *e, uint32_t token, const float **logits,
+                      struct m2c_err *err)
+{
+    int r = check(e, &token, 1, err);
+    if (r == 0)
+        r = walk(e, &token, 1, false, logits, err);
+    e->stats.tokens += r == 0;
+    return r;
+}
+
+int m2c_engine_prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
+                       bool dense, const float **logits, struct m2c_err *err)
+{
+    int r = check(e, tokens, n, err);
+    uint32_t chunk = dense ? e->rows : 1;
+    for (uint32_t i = 0; i < n && r == 0; i += chunk) {
+        uint32_t rows = M2C_MIN(chunk, n - i);
+        const float **out = i + rows == n ? logits : NULL;
+        r = walk(e, tokens + i, rows, dense, out, err);
+        if (r == 0 && dense)
+            e->stats.dense_rows += rows;
+        else
+            e->stats.tokens += r == 0;
+    }
+    return r;
+}
+
+void m2c_engine_restart(struct m2c_engine *e)
+{
+    e->pos = 0;
+    m2c_selector_restart(e->selector);
+    memset(e->wanted_before, 0, (size_t)e->model->layers * e->model->hidden);
+}
+
+uint32_t m2c_engine_pos(const struct m2c_engine *e) { return e->pos; }
+uint32_t m2c_engine_ctx(const struct m2c_engine *e) { return e->ctx; }
+uint32_t m2c_engine_vocab(const struct m2c_engine *e) { return e->model->vocab; }
+struct m2c_tier *m2c_engine_tier(struct m2c_engine *e) { return e->tier; }
+struct m2c_dev *m2c_engine_dev(struct m2c_engine *e) { return e->dev; }
+const struct m2c_engine_stats *m2c_engine_stats(const struct m2c_engine *e)
+{
+    return &e->stats;
+}
+const struct m2c_engine_plan *m2c_engine_planned(const struct m2c_engine *e)
+{
+    return &e->plan;
+}
+
+bool m2c_engine_informed(const struct m2c_engine *e)
+{
+    return m2c_selector_informed(e->selector);
+}
+
+void m2c_engine_stats_reset(struct m2c_engine *e)
+{
+    struct m2c_engine_stats fresh = {.layer_true = e->stats.layer_true,
+                                     .layer_same = e->stats.layer_same,
+                                     .layer_prev = e->stats.layer_prev};
+    size_t bytes = e->model->layers * sizeof(uint64_t);
+    memset(fresh.layer_true, 0, bytes);
+    memset(fresh.layer_same, 0, bytes);
+    memset(fresh.layer_prev, 0, bytes);
+    e->stats = fresh;
+    m2c_tier_counters_reset(e->tier);
+}
+
+void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx)
+{
+    e->watch = fn;
+    e->watch_ctx = ctx;
+}

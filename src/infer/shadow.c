@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* True activations from a resident copy of gate and up.
+ *
+ * A record is gate, up, down in this order, so that the shadow of a neuron is
+ * the head of its record, up to where down begins. */
+#include "infer/shadow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct m2c_shadow {
+    struct m2c_dev *dev;
+    const struct m2c_store *s;
+    uint32_t n, layers, stride;
+    struct m2c_buf **buf; /* [layers] */
+    struct m2c_buf *list, *h, *h_host;
+    struct m2c_ffn_unit unit; /* base of class 0 is set for each layer */
+};
+
+static uint32_t widest_part(const struct m2c_store *s)
+{
+    return (uint32_t)__builtin_ctz(m2c_store_layout(s)->cls[0].parts);
+}
+
+static uint32_t head_bytes(const struct m2c_store *s)
+{
+    return m2c_store_record(s, widest_part(s))->code_off[2];
+}
+
+uint64_t m2c_shadow_bytes(const struct m2c_store *s)
+{
+    const struct m2c_model_cfg *m = m2c_store_cfg(s);
+    return (uint64_t)head_bytes(s) * m->hidden * m->layers;
+}
+
+static enum m2c_place place_of(const struct m2c_dev *dev)
+{
+    return m2c_dev_info(dev)->unified ? M2C_PLACE_HOST : M2C_PLACE_DEVICE;
+}
+
+/* Reads whole records in runs of `batch`, checks them, keeps their heads. */
+static int load_layer(struct m2c_shadow *sh, int fd, uint32_t layer, struct m2c_err *err)
+{
+    enum { RUN = 512 };
+    struct m2c_store_range range;
+    uint32_t part = widest_part(sh->s);
+    m2c_store_part(sh->s, layer, part, &range);
+    unsigned char *run = malloc((size_t)RUN * range.stride);
+    if (!run)
+        return m2c_fail(err, -ENOMEM, "shadow: out of memory");
+    int r = 0;
+    for (uint32_t first = 0; first < sh->n && r == 0; first += RUN) {
+        uint32_t n = M2C_MIN((uint32_t)RUN, sh->n - first);
+        uint64_t off = range.offset + (uint64_t)first * range.stride;
+        size_t bytes = (size_t)n * range.stride, got = 0;
+        while (got < bytes) {
+            ssize_t k = pread(fd, run + got, bytes - got, (off_t)(off + got));
+            if (k <= 0) {
+                r = m2c_fail(err, k < 0 ? -errno : -EIO, "%s: offset %llu: %s",
+                             m2c_store_path(sh->s), (unsigned long long)(off + got),
+                             k < 0 ? strerror(errno) : "file ends early");
+                break;
+            }
+            got += (size_t)k;
+        }
+        if (r == 0)
+            r = m2c_store_check(sh->s, layer, part, first, n, run, err);
+        unsigned char *to = (unsigned char *)sh->buf[layer]->host;
+        for (uint32_t i = 0; i < n && r == 0; i++)
+            memcpy(to + (size_t)(first + i) * sh->stride, run + (size_t)i * range.stride,
+                   sh->stride);
+    }
+    free(run);
+    return r;
+}
+
+static int load(struct m2c_shadow *sh, struct m2c_err *err)
+{
+    int fd = open(m2c_store_path(sh->s), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return m2c_fail(err, -errno, "%s: %s", m2c_store_path(sh->s), strerror(errno));
+    int r = 0;
+    for (uint32_t l = 0; l < sh->layers && r == 0; l++) {
+        r = m2c_dev_alloc(sh->dev, place_of(sh->dev), (size_t)sh->n * sh->stride,
+                          &sh->buf[l], err);
+        if (r == 0 && !sh->buf[l]->host)
+            r = m2c_fail(err, -ENOTSUP,
+                         "true activations need a device whose memory the host can write");
+        if (r == 0)
+            r = load_layer(sh, fd, l, err);
+    }
+    close(fd);
+    return r;
+}
+
+static int open_lists(struct m2c_shadow *sh, struct m2c_err *err)
+{
+    size_t list = sizeof(struct m2c_neuron_ref) * sh->n, h = sizeof(float) * sh->n;
+    int r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, list, &sh->list, err);
+    if (r == 0)
+        r = m2c_dev_alloc(sh->dev, place_of(sh->dev), h, &sh->h, err);
+    if (r == 0)
+        r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, h, &sh->h_host, err);
+    struct m2c_neuron_ref *refs = r == 0 ? sh->list->host : NULL;
+    for (uint32_t i = 0; i < sh->n && refs; i++)
+        refs[i] = (struct m2c_neuron_ref){.id = i, .slot = i};
+    return r;
+}
+
+int m2c_shadow_open(struct m2c_shadow **out, struct m2c_dev *dev,
+                    const struct m2c_store *s, struct m2c_err *err)
+{
+    const struct m2c_model_cfg *m = m2c_store_cfg(s);
+    const struct m2c_geom *g = m2c_store_record(s, widest_part(s));
+    struct m2c_shadow *sh = calloc(1, sizeof *sh);
+    if (!sh || !(sh->buf = calloc(m->layers, sizeof(struct m2c_buf *)))) {
+        free(sh);
+        return m2c_fail(err, -ENOMEM, "shadow: out of memory");
+    }
+    sh->dev = dev;
+    sh->s = s;
+    sh->n = m->hidden;
+    sh->layers = m->layers;
+    sh->stride = head_bytes(s);
+    sh->unit = (struct m2c_ffn_unit){.dim = m->dim,
+                                     .n_neurons = m->hidden,
+                                     .has_gate = m->has_gate,
+                                     .act = m->act,
+                                     .act_shift = m->act_shift,
+                                     .n_classes = 1};
+    sh->unit.cls[0].type = m2c_store_layout(s)->cls[0].type;
+    sh->unit.cls[0].stride = sh->stride;
+    memcpy(sh->unit.cls[0].code_off, g->code_off, sizeof g->code_off);
+    memcpy(sh->unit.cls[0].scale_off, g->scale_off, sizeof g->scale_off);
+    int r = load(sh, err);
+    if (r == 0)
+        r = open_lists(sh, err);
+    if (r < 0) {
+        m2c_shadow_close(sh);
+        return m2c_fail_in(err, r, "shadow copy of gate and up");
+    }
+    *out = sh;
+    return 0;
+}
+
+void m2c_shadow_close(struct m2c_shadow *sh)
+{
+    if (!sh)
+        return;
+    for (uint32_t l = 0; l < sh->layers; l++)
+        m2c_dev_free(sh->dev, sh->buf[l]);
+    m2c_dev_free(sh->dev, sh->list);
+    m2c_dev_free(sh->dev, sh->h);
+    m2c_dev_free(sh->dev, sh->h_host);
+    free(sh->buf);
+    free(sh);
+}
+
+int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t layer,
+                     struct m2c_mem x, const float **truth, struct m2c_err *err)
+{
+    sh->unit.cls[0].base = (struct m2c_mem){sh->buf[layer], 0};
+    struct m2c_call call = {.op = M2C_OP_FFN_UP};
+    call.u.ffn_up = (struct m2c_ffn_up_args){.unit = &sh->unit,
+                                             .x = x,
+                                             .list = {sh->list, 0},
+                                             .h = {sh->h, 0},
+                                             .rows = 1,
+                                             .n = sh->n,
+                                             .pass = M2C_PASS_ANY};
+    struct m2c_copy back = {{sh->h_host, 0}, {sh->h, 0}, sizeof(float) * sh->n};
+    struct m2c_event *ev = NULL;
+    int r = m2c_queue_launch(queue, &call, err);
+    if (r == 0)
+        r = m2c_queue_copy(queue, &back, 1, err);
+    if (r == 0)
+        r = m2c_queue_record(queue, &ev, err);
+    if (r == 0)
+        r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    if (r < 0)
+        return r;
+    float *h = sh->h_host->host;
+    for (uint32_t i = 0; i < sh->n; i++)
+        h[i] = fabsf(h[i]);
+    *truth = h;
+    return 0;
+}
