@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* From config text to an engine's configuration. */
+#include "exp/settings.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err)
+{
+    static const char *const dense[][3] = {
+        {"selector", "kind", "all"},     {"precision", "active", "1"},
+        {"precision", "ratio", "1:0:0"}, {"hbm", "bytes", "100%"},
+        {"hbm", "policy", "lru"},        {"dram", "bytes", "100%"},
+        {"dram", "fixed_layers", "auto"}, {"decode", "prefill_class", "auto"},
+    };
+    const char *system = m2c_optset_get(set, "baseline", "system");
+    if (strcmp(system, "dense-resident") != 0)
+        return 0;
+    int r = 0;
+    for (size_t i = 0; i < M2C_COUNTOF(dense) && r == 0; i++)
+        r = m2c_optset_set(set, dense[i][0], dense[i][1], dense[i][2], "baseline.system",
+                           err);
+    return r;
+}
+
+int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
+                       struct m2c_err *err)
+{
+    int r = m2c_optset_apply(set, out, err);
+    if (r < 0)
+        return r;
+    if (out->model.path[0] == 0)
+        return m2c_fail(err, -EINVAL, "[model] path: no model store is named");
+    if (out->decode.prompt[0] && out->decode.prompt_file[0])
+        return m2c_fail(err, -EINVAL, "[decode] prompt and prompt_file: give one of them");
+    return 0;
+}
+
+static uint64_t resolve(const struct m2c_size *s, uint64_t whole)
+{
+    return s->is_percent ? (uint64_t)ceil((double)whole * s->percent / 100) : s->bytes;
+}
+
+/* All FFN neurons at the widest class, as units hold them and as DRAM does. */
+static void whole_ffn(const struct m2c_store *store, uint64_t *units, uint64_t *blocks)
+{
+    const struct m2c_model_cfg *m = m2c_store_cfg(store);
+    enum m2c_type type = m2c_store_layout(store)->cls[0].type;
+    struct m2c_geom slot, record;
+    m2c_slot_geom(type, m->dim, m->has_gate, &slot);
+    m2c_record_geom(type, m->dim, m->has_gate, &record);
+    *units = (uint64_t)slot.bytes * m->hidden * m->layers;
+    *blocks = m2c_align_up((size_t)record.bytes * m->hidden, M2C_PAGE) * m->layers;
+}
+
+static int resolve_class(const struct m2c_settings *s, const struct m2c_store *store,
+                         int *out, struct m2c_err *err)
+{
+    const struct m2c_layout *layout = m2c_store_layout(store);
+    *out = -1;
+    if (strcmp(s->decode.prefill_class, "auto") == 0)
+        return 0;
+    *out = m2c_layout_class(layout, s->decode.prefill_class);
+    if (*out >= 0)
+        return 0;
+    const char *names[M2C_LAYOUT_CLASSES + 1] = {0};
+    for (uint32_t c = 0; c < layout->n_classes; c++)
+        names[c] = layout->cls[c].name;
+    const char *near = m2c_nearest(s->decode.prefill_class, names);
+    return m2c_fail(err, -EINVAL,
+                    "[decode] prefill_class = %s: the store has no such class%s%s%s",
+                    s->decode.prefill_class, near ? ", did you mean '" : "",
+                    near ? near : "", near ? "'?" : "");
+}
+
+int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *store,
+                        const struct m2c_rank *rank, uint64_t seed,
+                        struct m2c_engine_cfg *out, struct m2c_err *err)
+{
+    uint64_t units, blocks;
+    whole_ffn(store, &units, &blocks);
+    *out = (struct m2c_engine_cfg){
+        .dev = {.backend = s->device.backend,
+                .index = (int)s->device.index,
+                .threads = (unsigned)s->device.threads,
+                .bytes = s->device.bytes,
+                .isa = s->device.isa},
+        .tier = {.hbm_bytes = resolve(&s->hbm.bytes, units),
+                 .hbm_policy = s->hbm.policy,
+                 .seed = seed,
+                 .dram_bytes = resolve(&s->dram.bytes, blocks),
+                 .fixed_layers = s->dram.fixed_layers,
+                 .lookahead = (unsigned)s->ssd.lookahead,
+                 .engine = s->ssd.engine,
+                 .io = {.direct = s->ssd.direct,
+                        .queue_depth = (unsigned)s->ssd.queue_depth,
+                        .chunk = (uint32_t)s->ssd.chunk,
+                        .retries = (unsigned)s->ssd.retries},
+                 .verify = (enum m2c_verify)s->ssd.verify,
+                 .ratio = s->precision.ratio},
+        .selector = s->selector.kind,
+        .active = s->precision.active,
+        .rank = rank,
+        .kv_type = strcmp(s->kv.dtype, "f16") == 0 ? M2C_F16 : M2C_F32,
+        .ctx = (uint32_t)s->decode.ctx,
+        .prefill_rows = (uint32_t)s->decode.prefill_rows};
+    if (out->tier.hbm_bytes == 0 && (s->hbm.bytes.is_percent ? s->hbm.bytes.percent : 0) > 0)
+        out->tier.hbm_bytes = 1; /* a share of the FFN, however small, is not "unified" */
+    return resolve_class(s, store, &out->prefill_class, err);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Every config key, in one table, and what the values become.
+ *
+ * The table drives the ini file, --set, --help and the recorded config.
+ * Which experiments read a key stands in its row. */
+#ifndef M2C_EXP_SETTINGS_H
+#define M2C_EXP_SETTINGS_H
+
+#include "base/opt.h"
+#include "infer/engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum m2c_system { M2C_SYSTEM_M2CACHE, M2C_SYSTEM_DENSE_RESIDENT };
+
+struct m2c_settings {
+    struct {
+        const char *kinds, *name;
+        int64_t seed, repeat, warmup;
+    } experiment;
+    struct {
+        const char *path, *rank;
+    } model;
+    struct {
+        const char *backend, *isa;
+        int64_t index, threads;
+        uint64_t bytes;
+    } device;
+    struct {
+        const char *dtype;
+    } kv;
+    struct {
+        struct m2c_size bytes;
+        const char *policy;
+    } hbm;
+    struct {
+        struct m2c_size bytes;
+        int64_t fixed_layers;
+    } dram;
+    struct {
+        const char *engine;
+        bool direct;
+        int64_t queue_depth, lookahead, retries;
+        uint64_t chunk;
+        int verify; /* enum m2c_verify */
+    } ssd;
+    struct {
+        double active;
+        struct m2c_ratio ratio;
+    } precision;
+    struct {
+        const char *kind;
+    } selector;
+    struct {
+        const char *prompt, *prompt_file, *prefill, *prefill_class;
+        int64_t prompt_tokens, new_tokens, ctx, prefill_rows;
+        double temperature, top_p;
+        bool ignore_eos;
+    } decode;
+    struct {
+        const char *file, *split;
+        int64_t tokens;
+        bool kl;
+    } text;
+    struct {
+        int system; /* enum m2c_system */
+    } baseline;
+    struct {
+        const char *sources;
+        double cpu_busy_w, cpu_idle_w;
+    } meter;
+    struct {
+        double g_per_kwh, dram_w_per_gib, ssd_w, ssd_j_per_gb;
+    } carbon;
+    struct {
+        const char *dir;
+    } output;
+};
+
+extern const struct m2c_opt m2c_settings_table[];
+extern const size_t m2c_settings_rows;
+
+/* Puts the consequences of baseline.system into the set, so that points that
+ * mean the same have the same text. */
+M2C_MUST_USE int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err);
+
+/* Parses the set and checks what a single key's range cannot. */
+M2C_MUST_USE int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
+                                    struct m2c_err *err);
+
+/* What the engine gets, for this store: percentages become bytes (of all FFN
+ * neurons at the store's widest class, as they lie in units or in DRAM),
+ * class names become indices. `rank` is borrowed, or NULL. */
+M2C_MUST_USE int m2c_settings_engine(const struct m2c_settings *s,
+                                     const struct m2c_store *store,
+                                     const struct m2c_rank *rank, uint64_t seed,
+                                     struct m2c_engine_cfg *out, struct m2c_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
