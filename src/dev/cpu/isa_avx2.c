@@ -2,13 +2,14 @@
 /* The kernels on AVX2, FMA and F16C; this file alone is compiled for them. */
 #include "dev/cpu/simd_avx2.h"
 
+#include "dev/cpu/has_f16c.h"
 #include "dev/cpu/kern_body.h"
 
 static bool usable(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           has_f16c();
 }
 
 const struct m2c_cpu_isa m2c_cpu_isa_avx2 = {

@@ -2,6 +2,7 @@
 /* The kernels on AVX-512; this file alone is compiled for it. */
 #include "dev/cpu/simd_avx512.h"
 
+#include "dev/cpu/has_f16c.h"
 #include "dev/cpu/kern_body.h"
 
 static bool usable(void)
@@ -10,7 +11,7 @@ static bool usable(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           has_f16c();
 }
 
 const struct m2c_cpu_isa m2c_cpu_isa_avx512 = {
