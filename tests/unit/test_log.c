@@ -62,9 +62,9 @@ static void progress_plain(void **state)
     m2c_progress_close(p);
     m2c_log_close(log);
     fclose(f);
-    assert_non_null(strstr(text, "import: stopped at 1.5 MiB of 4.0 MiB after 0.0 s\n"));
+    assert_non_null(strstr(text, "import: stopped at 1.5 MiB of 4.0 MiB after "));
     assert_non_null(
-        strstr(text, "ppl: stopped at 20 tokens of 200 tokens after 0.0 s\n"));
+        strstr(text, "ppl: stopped at 20 tokens of 200 tokens after "));
     free(text);
 }
 
@@ -99,9 +99,12 @@ static void progress_on_terminal(void **state)
     m2c_progress_set(p, 1000);
     m2c_progress_close(p);
     m2c_log_close(log);
+    fclose(f);
     char text[4096];
-    ssize_t n = read(master, text, sizeof text - 1);
-    assert_true(n > 0);
+    size_t n = 0;
+    ssize_t got;
+    while (n + 1 < sizeof text && (got = read(master, text + n, sizeof text - 1 - n)) > 0)
+        n += (size_t)got; /* ends with EIO when all is read */
     text[n] = 0;
     const char *bar =
         strstr(text, "\r\033[Krank [#####...............] 250 tokens of 1000 "
@@ -111,9 +114,7 @@ static void progress_on_terminal(void **state)
     /* The message stands on a cleared line and the bar comes back below. */
     const char *between = strstr(bar, "\r\033[Kbetween\r\n\r\033[Krank [");
     assert_non_null(between);
-    assert_non_null(
-        strstr(between, "rank: 1000 tokens of 1000 tokens (100 %) in 0.1 s\r\n"));
-    fclose(f);
+    assert_non_null(strstr(between, "rank: 1000 tokens of 1000 tokens (100 %) in "));
     close(master);
 }
 
