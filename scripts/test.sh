@@ -135,8 +135,8 @@ if ! $quick; then
 fi
 
 count() { awk -v r="$1" '$2 == r { n++ } END { print n + 0 }' "$results"; }
-awk '$2 == "skipped" { $2 = ""; print "skipped: " $0 }' "$results"
-awk '$2 == "failed" { $2 = ""; print "FAILED: " $0 }' "$results"
+sed -n 's|^\([^ ]*\) skipped |skipped: \1: |p' "$results"
+sed -n 's|^\([^ ]*\) failed |FAILED: \1: |p' "$results"
 echo "total time: $SECONDS s"
 echo "$(count passed) passed, $(count failed) failed, $(count skipped) skipped"
 [ "$(count failed)" = 0 ] && [ "$(count passed)" != 0 ]
