@@ -31,7 +31,8 @@ struct m2c_rank {
 /* Empty ranking with zeroed arrays. -ENOMEM. */
 M2C_MUST_USE int m2c_rank_new(struct m2c_rank **out, uint32_t layers, uint32_t n);
 void m2c_rank_free(struct m2c_rank *r); /* accepts NULL */
-void m2c_rank_sort(struct m2c_rank *r); /* fills `order` from freq and mean */
+/* Fills `order` from freq and mean. -ENOMEM. */
+M2C_MUST_USE int m2c_rank_sort(struct m2c_rank *r);
 /* Written aside, then renamed. */
 M2C_MUST_USE int m2c_rank_write(const struct m2c_rank *r, const char *path,
                                 struct m2c_err *err);

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* The model store: an HDF5 file whose weights are read by their offsets.
  *
- * File format, version 1 (the implementing files hold the details):
- *   bytes 0..4095     HDF5 user block: magic "m2cstore", u32 version, u64
- *                     file bytes, XXH3-64 of the block itself and XXH3-128 of
- *                     everything that is not dataset payload; checked before
- *                     libhdf5 parses anything
- *   /config           attributes: the model, the layout, classes, parts
- *   /tokenizer        u8[n] and its kind
- *   /dense/<name>     and /dense/<layer>/<name>: codes, scales beside them
- *   /ffn/<layer>/<part>     contiguous, 4096-aligned, u8
- *                     [experts][neurons][record bytes]
- *   /sums/…           XXH3-64: one a record for FFN parts, one a MiB for
- *                     the rest
+ * File format, version 1:
+ *   user block     the first 4096 bytes (store/userblock.h): length of the
+ *                  file, where the head ends, digest of the head, and a sum
+ *                  of the block itself; checked before libhdf5 parses a byte
+ *   head           [4096, head): all HDF5 metadata, /sums and /tokenizer;
+ *                  guarded by the digest
+ *     /config      attributes (store/config_h5.h): the model, the layout,
+ *                  classes, parts, hashes
+ *     /tokenizer   u8[n], attribute `kind`; absent without one
+ *     /sums        u64[n]: XXH3-64, one a record of an FFN part, one a MiB of
+ *                  a dense dataset; a dataset's first is its `first_sum`, the
+ *                  bytes under one are its `sum_block`
+ *   payload        [head, end): contiguous datasets on multiples of 4096,
+ *                  zeros between them; guarded by /sums
+ *     /dense/<name>, /dense/<layer>/<name>   codes, attribute `type`:
+ *                  f32, f16 or i8 [rows][cols], i4 as u8 [rows][cols / 2]
+ *     ….scales     f16 [rows][groups], of i8 and i4
+ *     /ffn/<layer>/<part>   u8 [experts][neurons][record bytes]
+ * So the digest covers what is parsed, the sums what is computed with, and
+ * `m2c verify` all bytes. libhdf5 is called by open and import only, which
+ * must not run on two threads at a time (Debian's is not thread-safe).
  * A reader of version N reads all versions <= N.
  *
  * Neurons have the address (layer, expert, neuron); a dense model has one
@@ -76,6 +85,9 @@ M2C_MUST_USE int m2c_store_read_dense(const struct m2c_store *s,
                                       enum m2c_tensor_kind kind, uint32_t layer,
                                       void *codes, void *scales, struct m2c_err *err);
 uint64_t m2c_store_dense_bytes(const struct m2c_store *s); /* of all of them */
+
+/* Host memory that an open store keeps: its sums, 8 bytes a record. */
+uint64_t m2c_store_mem_bytes(const struct m2c_store *s);
 
 /* The embedded tokenizer: kind and bytes, borrowed; false: none. */
 bool m2c_store_tokenizer(const struct m2c_store *s, const char **kind,

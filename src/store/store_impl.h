@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this module share about an open store.
+ *
+ * After open nothing in here changes and libhdf5 is not called any more, so
+ * every function that takes a const store may run on any thread. */
+#ifndef M2C_STORE_STORE_IMPL_H
+#define M2C_STORE_STORE_IMPL_H
+
+#include "store/config_h5.h"
+#include "store/plan.h"
+#include "store/store.h"
+#include "store/userblock.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { M2C_TOK_KIND = 32 };
+
+struct m2c_store {
+    char *path;
+    int fd;
+    struct m2c_userblock head;
+    struct m2c_plan plan; /* model, layout, datasets with their offsets */
+    struct m2c_hash128 model, order;
+    uint64_t *sums; /* plan.n_sums, by m2c_dset.first_sum */
+    bool has_tok;
+    char tok_kind[M2C_TOK_KIND];
+    void *tok;
+    size_t tok_n;
+};
+
+/* The type of a payload dataset's elements on disk, and its shape: returns
+ * the rank (2 or 3). */
+int m2c_dset_shape(const struct m2c_plan *p, const struct m2c_dset *d,
+                   const struct m2c_h5_type **type, hsize_t dims[3]);
+
+/* The sum of block i of a dataset against what lies in memory; -EIO names
+ * file, dataset, record and offset. */
+M2C_MUST_USE int m2c_store_check_block(const struct m2c_store *s, const struct m2c_dset *d,
+                                       uint64_t i, const void *bytes, struct m2c_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files that write a store share. */
+#ifndef M2C_STORE_WRITE_IMPL_H
+#define M2C_STORE_WRITE_IMPL_H
+
+#include "base/pool.h"
+#include "quant/codec.h"
+#include "store/store_impl.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A model's identity while its tensors stream by: XXH3-128 of the config's
+ * text and of each tensor's own XXH3-128, in the order of m2c_tensor_kind
+ * (global, then layer by layer). A tensor is hashed as f32, row by row, down
+ * as its transpose. The text leaves out what changes no number: name, ctx,
+ * bos, eos. */
+struct m2c_model_hash;
+M2C_MUST_USE int m2c_model_hash_open(struct m2c_model_hash **out,
+                                     const struct m2c_model_cfg *cfg);
+void m2c_model_hash_close(struct m2c_model_hash *h); /* accepts NULL */
+void m2c_model_hash_tensor(struct m2c_model_hash *h, struct m2c_hash128 tensor);
+struct m2c_hash128 m2c_model_hash_end(const struct m2c_model_hash *h);
+/* Of neurons in the source's order: XXH3-128 of u32 [layers][experts][neurons]. */
+M2C_MUST_USE int m2c_identity_order(const struct m2c_model_cfg *cfg,
+                                    struct m2c_hash128 *out);
+
+/* A store in the making. */
+struct m2c_writer {
+    const char *path, *tmp; /* the final name is for messages */
+    int fd;
+    struct m2c_import *src;
+    struct m2c_plan plan;
+    uint64_t head_bytes, file_bytes, sums_off, tok_off;
+    const struct m2c_store_write_opts *opts;
+    struct m2c_pool *pool;
+    struct m2c_progress *progress;
+    uint64_t done; /* payload bytes */
+    struct m2c_model_hash *hash;
+};
+
+/* Makes the HDF5 file with all objects, without payload, and learns all
+ * offsets. */
+M2C_MUST_USE int m2c_writer_create(struct m2c_writer *w, const struct m2c_store_config *c,
+                                   struct m2c_err *err);
+/* The file's size if nothing stands in the way; known before anything is
+ * created. */
+uint64_t m2c_writer_estimate(const struct m2c_writer *w);
+
+/* All tensors, from the source to the file, with their sums. */
+M2C_MUST_USE int m2c_writer_payload(struct m2c_writer *w, struct m2c_err *err);
+M2C_MUST_USE int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err);
+M2C_MUST_USE int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer, struct m2c_err *err);
+
+/* -EINTR once the caller asked to stop. */
+M2C_MUST_USE int m2c_writer_stopped(const struct m2c_writer *w, struct m2c_err *err);
+/* Sums [first, first + n) of a dataset. */
+M2C_MUST_USE int m2c_writer_sums(struct m2c_writer *w, const struct m2c_dset *d,
+                                 uint64_t first, const uint64_t *sums, size_t n,
+                                 struct m2c_err *err);
+
+/* Which element of x m2c_encode refuses for this type; n: none. */
+size_t m2c_encode_culprit(enum m2c_type type, const float *x, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
