@@ -94,7 +94,7 @@ static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
 {
     const float *logits = NULL;
     uint32_t token = 0;
-    uint64_t t0 = m2c_now_ns(), last = t0;
+    uint64_t last = m2c_now_ns();
     int r = m2c_engine_prefill(e, cfg->prompt, cfg->n_prompt, cfg->dense_prefill, &logits,
                                err);
     while (r == 0 && out->n_new < cfg->n_new) {
@@ -105,19 +105,20 @@ static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
         r = r < 0 ? r : m2c_sampler_next(sampler, logits, &token, err);
         if (r < 0)
             break;
-        uint64_t now = m2c_now_ns();
-        if (out->n_new == 0)
-            out->prefill_ns = now - t0;
-        else
-            out->token_ns[out->n_new - 1] = now - last;
-        last = now;
+        uint64_t took = m2c_now_ns() - last;
+        if (out->n_new == 0) {
+            out->prefill_ns = took;
+        } else {
+            out->token_ns[out->n_new - 1] = took;
+            out->decode_ns += took;
+        }
         out->n_new++;
         if (cfg->token)
             r = cfg->token(cfg->ctx, token, err);
+        last = m2c_now_ns();
         if ((int64_t)token == cfg->eos)
             break;
     }
-    out->decode_ns = last - t0 - out->prefill_ns;
     return r;
 }
 

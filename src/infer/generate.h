@@ -46,7 +46,8 @@ struct m2c_generate_result {
 };
 
 /* Starts a new sequence. The clock runs from the first prompt token to the
- * last new one; nothing is printed, opened or allocated inside. */
+ * last new one, but stands still in the `token` callback; nothing is opened
+ * or allocated while it runs. */
 M2C_MUST_USE int m2c_generate(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
                               struct m2c_generate_result *out, struct m2c_err *err);
 
