@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The experiments that m2c-exp knows. */
+#ifndef M2C_EXPERIMENTS_H
+#define M2C_EXPERIMENTS_H
+
+#include "exp/exp.h"
+
+extern const struct m2c_exp_ops m2c_exp_decode, m2c_exp_ppl;
+
+/* NULL-terminated. */
+extern const struct m2c_exp_ops *const m2c_experiments[];
+
+#endif

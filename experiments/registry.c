@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The list of experiments. */
+#include "experiments.h"
+
+const struct m2c_exp_ops *const m2c_experiments[] = {
+    &m2c_exp_decode,
+    &m2c_exp_ppl,
+    NULL,
+};

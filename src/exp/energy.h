@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Energy of a window of a run, from the meters that the config names. */
+#ifndef M2C_EXP_ENERGY_H
+#define M2C_EXP_ENERGY_H
+
+#include "exp/exp.h"
+
+struct m2c_window;
+
+/* Opens the meters and takes the first reading. `e` supplies the bytes read
+ * from the SSD. A source that is asked for by name and is not there fails;
+ * `auto` takes the best there is. */
+M2C_MUST_USE int m2c_window_open(struct m2c_window **out, struct m2c_run *run,
+                                 struct m2c_engine *e, struct m2c_err *err);
+/* Takes the last reading and puts energy.<component>, energy_total and carbon
+ * for each of n_tokens new tokens. Windows shorter than a source's tick
+ * allows are unavailable. */
+M2C_MUST_USE int m2c_window_put(struct m2c_window *w, struct m2c_run *run,
+                                struct m2c_engine *e, uint32_t n_tokens,
+                                struct m2c_err *err);
+void m2c_window_close(struct m2c_window *w); /* accepts NULL */
+
+#endif

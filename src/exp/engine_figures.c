@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* Figures that every experiment with an engine reports. */
+#include "exp/exp.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+
+int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
+{
+    struct m2c_engine_cfg cfg;
+    int r = m2c_settings_engine(run->cfg, run->store, run->rank, run->mechanism_seed, &cfg,
+                                err);
+    return r < 0 ? r : m2c_engine_open(out, run->store, &cfg, err);
+}
+
+int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
+{
+    struct m2c_engine_cfg cfg;
+    m2c_engine_dense_cfg(run->store, &cfg);
+    cfg.dev.threads = (unsigned)run->cfg->device.threads;
+    cfg.dev.isa = run->cfg->device.isa;
+    cfg.ctx = (uint32_t)run->cfg->decode.ctx;
+    return m2c_engine_open(out, run->store, &cfg, err);
+}
+
+int m2c_run_samples(struct m2c_run *run, const char *name, const double *values, size_t n,
+                    struct m2c_err *err)
+{
+    json_t *a = json_array();
+    bool ok = a != NULL;
+    for (size_t i = 0; i < n && ok; i++)
+        ok = json_array_append_new(a, json_real(values[i])) == 0;
+    if (!ok || json_object_set_new(run->samples, name, a) < 0)
+        return m2c_fail(err, -ENOMEM, "record: out of memory");
+    return 0;
+}
+
+/* Several figures of one source, stopping at the first failure. */
+struct put {
+    json_t *figures;
+    const char *source;
+    struct m2c_err *err;
+    int r;
+};
+
+static void put(struct put *p, const char *name, const char *suffix, double value)
+{
+    if (p->r == 0)
+        p->r = m2c_figure_put(p->figures, name, suffix, value,
+                              isfinite(value) ? M2C_MEASURED : M2C_UNAVAILABLE, p->source,
+                              p->err);
+}
+
+static double per(double sum, double n) { return n > 0 ? sum / n : NAN; }
+
+/* Packed bytes of the neurons computed, from their counts by class. */
+static double ffn_bytes(const struct m2c_store *s, const uint64_t *active)
+{
+    const struct m2c_layout *layout = m2c_store_layout(s);
+    double sum = 0;
+    for (uint32_t c = 0; c < layout->n_classes; c++) {
+        uint32_t part = (uint32_t)__builtin_ctz(layout->cls[c].parts);
+        sum += (double)active[c] * m2c_store_record(s, part)->bytes;
+    }
+    return sum;
+}
+
+int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
+{
+    struct put p = {run->figures, "tier counters", err, 0};
+    const struct m2c_layout *layout = m2c_store_layout(run->store);
+    const struct m2c_engine_stats *s = m2c_engine_stats(e);
+    struct m2c_tier_counters c;
+    m2c_tier_counters(m2c_engine_tier(e), &c);
+    double tokens = (double)s->tokens, acc = 0, hits = 0;
+    for (uint32_t k = 0; k < layout->n_classes; k++) {
+        acc += (double)c.accesses[k];
+        hits += (double)c.hits[k];
+        if (c.accesses[k])
+            put(&p, "hit_ratio_hbm", layout->cls[k].name,
+                (double)c.hits[k] / (double)c.accesses[k]);
+    }
+    put(&p, "hit_ratio_hbm", NULL, per(hits, acc));
+    put(&p, "hit_ratio_dram", NULL, per((double)c.layer_hits, (double)c.layer_accesses));
+    put(&p, "hbm_bytes_wanted", NULL, per((double)c.hbm_wanted, tokens));
+    put(&p, "hbm_bytes_moved", NULL, per((double)c.hbm_moved, tokens));
+    put(&p, "ssd_bytes_wanted", NULL, per((double)c.ssd_wanted, tokens));
+    put(&p, "ssd_bytes_moved", NULL, per((double)c.ssd_moved, tokens));
+    put(&p, "ssd_requests", NULL, per((double)c.ssd_requests, tokens));
+    put(&p, "evictions", NULL, per((double)c.evictions, tokens));
+    put(&p, "reclassed", NULL, per((double)c.reclassed, tokens));
+    put(&p, "waves", NULL, per((double)c.waves, tokens));
+    put(&p, "ffn_bytes_read", NULL, per(ffn_bytes(run->store, s->active), tokens));
+    p.source = "allocator";
+    const struct m2c_dev *dev = m2c_engine_dev(e);
+    put(&p, "device_bytes_peak", NULL, (double)m2c_dev_peak(dev, M2C_PLACE_DEVICE));
+    put(&p, "pinned_bytes_peak", NULL, (double)m2c_dev_peak(dev, M2C_PLACE_PINNED));
+    if (m2c_engine_informed(e))
+        put(&p, "shadow_bytes", NULL, (double)m2c_engine_planned(e)->shadow_bytes);
+    return p.r;
+}
+
+int m2c_run_put_times(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
+{
+    static const char *const names[M2C_N_PHASES] = {
+        [M2C_PHASE_ATTENTION] = "time_attention", [M2C_PHASE_SELECT] = "time_select",
+        [M2C_PHASE_A] = "time_phase_a",           [M2C_PHASE_B] = "time_phase_b",
+        [M2C_PHASE_COPY_WAIT] = "time_copy_wait"};
+    struct put p = {run->figures, "events on the compute queue", err, 0};
+    const struct m2c_engine_stats *s = m2c_engine_stats(e);
+    struct m2c_tier_counters c;
+    m2c_tier_counters(m2c_engine_tier(e), &c);
+    double scale = 1e-9 / (double)s->tokens;
+    for (int i = 0; i < M2C_N_PHASES; i++)
+        put(&p, names[i], NULL, (double)s->phase_ns[i] * scale);
+    p.source = "host clock";
+    put(&p, "time_ssd_wait", NULL, (double)c.ssd_wait_ns * scale);
+    put(&p, "time_tier_host", NULL, (double)s->tier_host_ns * scale);
+    put(&p, "time_select_host", NULL, (double)s->select_host_ns * scale);
+    put(&p, "time_shadow", NULL, (double)s->shadow_ns * scale);
+    return p.r;
+}
+
+static void put_layers(struct put *p, const char *name, const uint64_t *num,
+                       const uint64_t *den, double fixed_den, uint32_t layers)
+{
+    double sum = 0, all = 0;
+    for (uint32_t l = 0; l < layers; l++) {
+        char layer[16];
+        double d = den ? (double)den[l] : fixed_den;
+        snprintf(layer, sizeof layer, "%u", l);
+        put(p, name, layer, per((double)num[l], d));
+        sum += (double)num[l];
+        all += d;
+    }
+    put(p, name, NULL, per(sum, all));
+}
+
+int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
+{
+    struct put p = {run->figures, "selection", err, 0};
+    const struct m2c_layout *layout = m2c_store_layout(run->store);
+    const struct m2c_model_cfg *m = m2c_store_cfg(run->store);
+    const struct m2c_engine_stats *s = m2c_engine_stats(e);
+    double active = 0, bits = 0, neurons = (double)m->hidden * m->layers;
+    for (uint32_t c = 0; c < layout->n_classes; c++) {
+        active += (double)s->active[c];
+        bits += (double)s->active[c] * layout->cls[c].bits;
+    }
+    put(&p, "active_fraction", NULL, per(active, neurons * (double)s->tokens));
+    put(&p, "mean_bits", NULL, per(bits, active));
+    put_layers(&p, "overlap", s->layer_same, s->layer_prev, 0, m->layers);
+    if (s->judged) {
+        double judged = (double)s->judged;
+        p.source = "shadow";
+        put(&p, "selector_recall", NULL, s->recall / judged);
+        put(&p, "selector_recall_true_k", NULL, s->recall_true_k / judged);
+        put(&p, "selector_mass", NULL, s->mass / judged);
+        put_layers(&p, "active_true", s->layer_true, NULL,
+                   (double)s->layer_judged * m->hidden, m->layers);
+    }
+    if (p.r == 0 && m2c_engine_informed(e) && json_array_size(run->labels) == 0)
+        p.r = json_array_append_new(run->labels, json_string("informed")) < 0
+                  ? m2c_fail(err, -ENOMEM, "record: out of memory")
+                  : 0;
+    return p.r;
+}
