@@ -6,4 +6,8 @@
 
 #include "tools/cli.h"
 
+int m2c_cmd_ppl(int argc, char **argv);
+int m2c_cmd_rank(int argc, char **argv);
+int m2c_cmd_run(int argc, char **argv);
+
 #endif

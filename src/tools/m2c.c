@@ -11,6 +11,9 @@ static const struct m2c_command {
     int (*fn)(int argc, char **argv); /* argv[0] is the subcommand; an exit code */
     const char *brief;
 } commands[] = {
+    {"run", m2c_cmd_run, "generate text"},
+    {"ppl", m2c_cmd_ppl, "score a text"},
+    {"rank", m2c_cmd_rank, "rank neurons by their activity on a text"},
     {NULL, NULL, NULL},
 };
 
