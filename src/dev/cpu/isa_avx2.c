@@ -2,20 +2,10 @@
 /* The kernels on AVX2, FMA and F16C; this file alone is compiled for them. */
 #include "dev/cpu/simd_avx2.h"
 
-#include "dev/cpu/has_f16c.h"
 #include "dev/cpu/kern_body.h"
-
-static bool usable(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           has_f16c();
-}
 
 const struct m2c_cpu_isa m2c_cpu_isa_avx2 = {
     .name = "avx2",
-    .needs = "AVX2, FMA and F16C",
-    .usable = usable,
     .dot = kern_dot,
     .dot_rows = kern_dot_rows,
     .axpy = kern_axpy,

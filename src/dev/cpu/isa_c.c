@@ -4,15 +4,8 @@
 
 #include "dev/cpu/kern_body.h"
 
-static bool always(void)
-{
-    return true;
-}
-
 const struct m2c_cpu_isa m2c_cpu_isa_c = {
     .name = "c",
-    .needs = "nothing",
-    .usable = always,
     .dot = kern_dot,
     .dot_rows = kern_dot_rows,
     .axpy = kern_axpy,

@@ -31,8 +31,7 @@ struct m2c_vec {
 };
 
 struct m2c_cpu_isa {
-    const char *name, *needs;
-    bool (*usable)(void); /* does this CPU have it */
+    const char *name;
 
     /* out[k] = w[k]·x for k < nv <= M2C_DOT_MAX; all of w have type w[0].type
      * and n elements. `next` (may be NULL): nv vectors that will come next,
