@@ -6,8 +6,18 @@
 
 #include "tools/cli.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+int m2c_cmd_import(int argc, char **argv);
+int m2c_cmd_info(int argc, char **argv);
 int m2c_cmd_ppl(int argc, char **argv);
 int m2c_cmd_rank(int argc, char **argv);
 int m2c_cmd_run(int argc, char **argv);
+int m2c_cmd_verify(int argc, char **argv);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -11,6 +11,9 @@ static const struct m2c_command {
     int (*fn)(int argc, char **argv); /* argv[0] is the subcommand; an exit code */
     const char *brief;
 } commands[] = {
+    {"import", m2c_cmd_import, "convert a model to a store"},
+    {"info", m2c_cmd_info, "show what a store holds"},
+    {"verify", m2c_cmd_verify, "compare every checksum of a store"},
     {"run", m2c_cmd_run, "generate text"},
     {"ppl", m2c_cmd_ppl, "score a text"},
     {"rank", m2c_cmd_rank, "rank neurons by their activity on a text"},
