@@ -330,11 +330,12 @@ int m2c_config_set_hashes(const char *file, hid_t f, struct m2c_hash128 model,
 {
     static const char *const names[] = {"model_hash", "order_hash"};
     const struct m2c_hash128 hash[] = {model, order};
-    int rc = 0;
+    hid_t g = H5Gopen2(f, "/config", H5P_DEFAULT);
+    int rc = g < 0 ? m2c_h5_fail(err, -EIO, "%s: cannot open /config", file) : 0;
     for (int i = 0; !rc && i < 2; i++) {
         char hex[HEX_BYTES];
         m2c_hash_hex(hash[i], hex);
-        hid_t a = H5Aopen_by_name(f, "/config", names[i], H5P_DEFAULT, H5P_DEFAULT);
+        hid_t a = H5Aopen(g, names[i], H5P_DEFAULT);
         hid_t t = a >= 0 ? H5Aget_type(a) : -1;
         if (t < 0 || H5Awrite(a, t, hex) < 0)
             rc = m2c_h5_fail(err, -EIO, "%s: cannot write '%s'", file, names[i]);
@@ -343,5 +344,7 @@ int m2c_config_set_hashes(const char *file, hid_t f, struct m2c_hash128 model,
         if (a >= 0)
             H5Aclose(a);
     }
+    if (g >= 0)
+        H5Gclose(g);
     return rc;
 }
