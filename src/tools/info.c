@@ -87,20 +87,20 @@ static void print_weights(const struct m2c_store *s)
     const struct m2c_layout *l = m2c_store_layout(s);
     printf("layout      %s\n", l->name);
     for (uint32_t i = 0; i < l->n_classes; i++) {
-        printf("  class     %s, %u bits, from part", l->cls[i].name, l->cls[i].bits);
+        printf("  class      %s, %u bits, from part", l->cls[i].name, l->cls[i].bits);
         for (uint32_t p = 0; p < l->n_parts; p++)
             if (l->cls[i].parts >> p & 1)
                 printf(" %s", l->part[p].name);
         printf("\n");
     }
     for (uint32_t p = 0; p < l->n_parts; p++)
-        printf("  part      %s, %u bytes a neuron, %" PRIu64 " bytes in all\n",
+        printf("  part       %s, %u bytes a neuron, %" PRIu64 " bytes in all\n",
                l->part[p].name, m2c_store_record(s, p)->bytes, part_bytes(s, p));
     printf("dense       %" PRIu64 " bytes\n", m2c_store_dense_bytes(s));
     for (int k = 0; k < M2C_N_TENSOR_KINDS; k++) {
         struct dense_sum d = sum_dense(s, (enum m2c_tensor_kind)k);
         if (d.n)
-            printf("  %-10s%u × %s [%u][%u], %" PRIu64 " bytes\n",
+            printf("  %-11s%u × %s [%u][%u], %" PRIu64 " bytes\n",
                    m2c_tensor_kind_name((enum m2c_tensor_kind)k), d.n,
                    m2c_type_name(d.type), d.rows, d.cols, d.bytes);
     }
