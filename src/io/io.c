@@ -206,13 +206,16 @@ static bool settle(struct m2c_io *io, struct m2c_io_piece *p)
         return true;
     }
     io->count.bytes_moved += (uint32_t)got;
-    if ((uint32_t)got >= p->wanted)
+    if ((uint32_t)got >= p->wanted) {
+        io->count.bytes_wanted += p->wanted;
         return true;
+    }
     uint32_t keep = (uint32_t)got / io->align * io->align; /* resume at a block */
     if (keep == 0) {
         p->range->res = -ENODATA;
         return true;
     }
+    io->count.bytes_wanted += keep;
     p->off += keep;
     p->buf += keep;
     p->bytes -= keep;
@@ -229,7 +232,6 @@ int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err
     r->sent = 0;
     r->in_flight = 0;
     r->next = NULL;
-    io->count.bytes_wanted += r->bytes;
     if (r->bytes == 0) {
         complete(io, r);
         return 0;

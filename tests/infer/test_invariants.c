@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* I1: tiering never changes numbers. One hash of the logits over every
+ * combination of HBM size, policy, I/O engine, lookahead and threads.
+ * I2: everything active at one class is the dense path at that class, bit for
+ * bit. I3, I4: budgets and counts hold at every token of every run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "infer/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TOKENS = 10 };
+
+static struct model model;
+
+/* Hash of all logits of TOKENS tokens of held-out text. */
+static struct m2c_hash128 run(const struct m2c_engine_cfg *cfg, uint64_t *misses)
+{
+    struct m2c_engine *e;
+    struct m2c_hasher *h;
+    struct m2c_err err = {0};
+    if (m2c_engine_open(&e, model.store, cfg, &err) < 0)
+        fail_msg("open: %s", err.msg);
+    assert_int_equal(m2c_hasher_open(&h), 0);
+    const struct m2c_piece *p = &model.text.piece[0];
+    struct m2c_tier_counters c;
+    for (uint32_t i = 0; i < TOKENS; i++) {
+        const float *logits;
+        if (m2c_engine_decode(e, i ? p->ids[i - 1] : 0, &logits, &err) < 0 ||
+            m2c_tier_check(m2c_engine_tier(e), &err) < 0)
+            fail_msg("token %u: %s", i, err.msg);
+        m2c_hasher_add(h, logits, m2c_engine_vocab(e) * sizeof *logits);
+    }
+    m2c_tier_counters(m2c_engine_tier(e), &c);
+    assert_true(c.ssd_moved >= c.ssd_wanted);
+    assert_true(c.hbm_moved >= c.hbm_wanted);
+    *misses = c.misses[0] + c.misses[1] + c.misses[2];
+    const struct m2c_tier_plan *plan = m2c_tier_planned(m2c_engine_tier(e));
+    const struct m2c_engine_plan *all = m2c_engine_planned(e);
+    assert_true(plan->hbm_bytes <= cfg->tier.hbm_bytes);
+    assert_true(plan->dram_bytes <= cfg->tier.dram_bytes);
+    assert_true(m2c_dev_peak(m2c_engine_dev(e), M2C_PLACE_DEVICE) <= all->device_bytes);
+    struct m2c_hash128 out = m2c_hasher_end(h);
+    m2c_hasher_close(h);
+    m2c_engine_close(e);
+    return out;
+}
+
+static void same(struct m2c_hash128 a, struct m2c_hash128 b, const char *what)
+{
+    if (!m2c_hash_equal(a, b))
+        fail_msg("other logits with %s", what);
+}
+
+static void tiering_changes_nothing(void **state)
+{
+    static const double hbm[] = {.02, .05, .2, .6, 1};
+    static const char *const policy[] = {"atu", "lru", "random"};
+    static const char *const engine[] = {"libaio", "pread"};
+    struct m2c_hash128 first = {0};
+    uint64_t misses, most = 0, least = UINT64_MAX;
+    int n = 0;
+    (void)state;
+    for (int i = 0; i < 5 * 3 * 2 * 2 * 2; i++) {
+        struct m2c_engine_cfg cfg;
+        char what[128];
+        model_cfg(&model, hbm[i % 5], &cfg);
+        cfg.tier.hbm_policy = policy[i / 5 % 3];
+        cfg.tier.engine = engine[i / 15 % 2];
+        cfg.tier.io.direct = i / 15 % 2 == 0;
+        cfg.tier.lookahead = i / 30 % 2 ? 2 : 0;
+        cfg.dev.threads = i / 60 % 2 ? 2 : 1;
+        cfg.tier.seed = (uint64_t)i;
+        snprintf(what, sizeof what, "hbm %g, %s, %s, lookahead %u, %u threads", hbm[i % 5],
+                 cfg.tier.hbm_policy, cfg.tier.engine, cfg.tier.lookahead, cfg.dev.threads);
+        struct m2c_hash128 h = run(&cfg, &misses);
+        if (n++)
+            same(first, h, what);
+        first = h;
+        most = M2C_MAX(most, misses);
+        least = M2C_MIN(least, misses);
+    }
+    /* the runs were not all alike in what they moved */
+    assert_true(most > least);
+    char hex[33];
+    m2c_hash_hex(first, hex);
+    print_message("%d runs, %d tokens each: logits %s, misses %llu to %llu\n", n, TOKENS,
+                  hex, (unsigned long long)least, (unsigned long long)most);
+}
+
+static void unified_and_dram_sizes_change_nothing(void **state)
+{
+    struct m2c_engine_cfg cfg;
+    uint64_t misses;
+    (void)state;
+    model_cfg(&model, .2, &cfg);
+    uint64_t block = cfg.tier.dram_bytes / 3;
+    struct m2c_hash128 first = run(&cfg, &misses);
+    for (uint64_t blocks = 1; blocks <= 7; blocks++) {
+        cfg.tier.dram_bytes = blocks * block;
+        cfg.tier.fixed_layers = blocks == 4 ? 2 : M2C_FIXED_AUTO;
+        same(first, run(&cfg, &misses), "another DRAM size");
+    }
+    cfg.tier.hbm_bytes = 0;
+    for (uint64_t blocks = 1; blocks <= 7; blocks += 2) {
+        cfg.tier.dram_bytes = blocks * block;
+        same(first, run(&cfg, &misses), "unified memory");
+    }
+}
+
+static void all_active_is_dense(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 3; c++) {
+        struct m2c_engine_cfg dense, tiers;
+        uint64_t misses;
+        m2c_engine_dense_cfg(model.store, &dense);
+        dense.tier.ratio = (struct m2c_ratio){3, {c == 0, c == 1, c == 2}};
+        struct m2c_hash128 want = run(&dense, &misses);
+        model_cfg(&model, .1, &tiers);
+        tiers.active = 1;
+        tiers.tier.ratio = dense.tier.ratio;
+        /* the true scores (of f16) are zero for most neurons of a ReLU model,
+         * and a neuron that adds nothing must add exactly nothing */
+        if (c == 0)
+            same(want, run(&tiers, &misses), "oracle, all that are active");
+        tiers.selector = "all";
+        same(want, run(&tiers, &misses), "every neuron through the tiers");
+        assert_true(misses > 0);
+    }
+}
+
+static void classes_do_change_numbers(void **state)
+{
+    struct m2c_engine_cfg cfg;
+    uint64_t misses;
+    (void)state;
+    model_cfg(&model, .2, &cfg);
+    struct m2c_hash128 mixed = run(&cfg, &misses);
+    cfg.tier.ratio = (struct m2c_ratio){3, {1, 0, 0}};
+    /* else the tests above compare nothing */
+    assert_false(m2c_hash_equal(mixed, run(&cfg, &misses)));
+}
+
+int main(void)
+{
+    model_open(&model, "invariants");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tiering_changes_nothing),
+        cmocka_unit_test(unified_and_dram_sizes_change_nothing),
+        cmocka_unit_test(all_active_is_dense),
+        cmocka_unit_test(classes_do_change_numbers),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    model_close(&model);
+    return failed;
+}
