@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Block size of every file system and disk that O_DIRECT is used on here;
@@ -34,8 +35,11 @@ static int open_file(struct m2c_io *io, struct m2c_err *err)
 {
     io->align = io->cfg.direct ? DIRECT_ALIGN : 1;
     io->fd = open(io->path, O_RDONLY | O_CLOEXEC | (io->cfg.direct ? O_DIRECT : 0));
-    if (io->fd >= 0)
+    struct stat st;
+    if (io->fd >= 0 && fstat(io->fd, &st) == 0) {
+        io->file_bytes = (uint64_t)st.st_size;
         return 0;
+    }
     if (errno == EINVAL && io->cfg.direct)
         return m2c_fail(err, -EINVAL,
                         "%s: this file system does not do direct reads (O_DIRECT); set "
@@ -146,7 +150,6 @@ static bool send(struct m2c_io *io, struct m2c_io_piece *p)
         io->again = p;
         return false;
     }
-    io->count.requests++;
     if (r < 0) {
         p->range->res = r;
         release(io, p);
@@ -199,28 +202,35 @@ static bool settle(struct m2c_io *io, struct m2c_io_piece *p)
     if (got == -EIO && p->tries < io->cfg.retries) {
         p->tries++;
         io->count.retries++;
+        io->count.requests++;
         return false;
     }
     if (got < 0) {
         p->range->res = got;
         return true;
     }
-    io->count.bytes_moved += (uint32_t)got;
-    if ((uint32_t)got >= p->wanted) {
-        io->count.bytes_wanted += p->wanted;
+    if ((uint32_t)got >= p->wanted)
         return true;
-    }
     uint32_t keep = (uint32_t)got / io->align * io->align; /* resume at a block */
     if (keep == 0) {
         p->range->res = -ENODATA;
         return true;
     }
-    io->count.bytes_wanted += keep;
     p->off += keep;
     p->buf += keep;
     p->bytes -= keep;
     p->wanted -= keep;
     return false;
+}
+
+/* Counted when asked for, not when it arrives: counts must not depend on how
+ * fast the disk is. */
+static void count_range(struct m2c_io *io, const struct m2c_io_range *r)
+{
+    uint64_t end = (r->off + r->bytes + io->align - 1) / io->align * io->align;
+    io->count.bytes_wanted += r->bytes;
+    io->count.bytes_moved += M2C_MAX(M2C_MIN(end, io->file_bytes), r->off) - r->off;
+    io->count.requests += (r->bytes + io->cfg.chunk - 1) / io->cfg.chunk;
 }
 
 int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err *err)
@@ -232,6 +242,7 @@ int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err
     r->sent = 0;
     r->in_flight = 0;
     r->next = NULL;
+    count_range(io, r);
     if (r->bytes == 0) {
         complete(io, r);
         return 0;

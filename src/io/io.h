@@ -59,7 +59,7 @@ M2C_MUST_USE int m2c_io_reap_ranges(struct m2c_io *io, struct m2c_io_range **out
                                     unsigned min, unsigned max, struct m2c_err *err);
 
 struct m2c_io_counters {
-    /* of completed reads; moved: direct reads' overread included */
+    /* of ranges as they are started; moved: direct reads' overread included */
     uint64_t bytes_wanted, bytes_moved;
     uint64_t requests, retries;
     uint64_t wait_ns; /* spent blocked in reap */

@@ -34,6 +34,7 @@ struct m2c_io {
     char *path;
     int fd;
     uint32_t align;
+    uint64_t file_bytes;
     void *priv;
     struct m2c_io_piece *pieces, *free_piece; /* [queue_depth] */
     unsigned in_flight;
