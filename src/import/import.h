@@ -3,7 +3,8 @@
  *
  * Pull-based and blind to where the data goes: the store's writer asks for
  * rows in the order in which it needs them. An importer holds no tensor; it
- * reads and converts what is asked for. */
+ * reads and converts what is asked for. A handle is for one thread at a time;
+ * open m2c_import_cols are read by any number of threads. */
 #ifndef M2C_IMPORT_IMPORT_H
 #define M2C_IMPORT_IMPORT_H
 

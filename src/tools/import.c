@@ -10,6 +10,7 @@
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -65,7 +66,8 @@ static bool read_flags(struct settings *s, int argc, char **argv, int *exit_code
          .max = FLT_MAX, .help = "the activation is act(x - X) (0)"},
         {"--input-relu-shift", 0, M2C_FLAG_FLOAT, &s->input_shift, "X", .min = -FLT_MAX,
          .max = FLT_MAX, .help = "attention and FFN see relu(norm(x) - X) (norm(x))"},
-        {"--overwrite", 0, M2C_FLAG_ON, &s->overwrite, .help = "replace DST.h5"},
+        {"--overwrite", 0, M2C_FLAG_ON, &s->overwrite,
+         .help = "replace DST.h5 if it is a store"},
     };
     const struct m2c_cli cli = {
         .name = "m2c import",
@@ -167,6 +169,26 @@ static int write_store(const struct settings *s, struct m2c_import *src,
     return m2c_store_import(s->dst, src, &opts, log, err);
 }
 
+/* --overwrite replaces stores and empty files: a swapped pair of arguments must
+ * not cost the model that was to be read. */
+static int check_target(const struct settings *s, struct m2c_err *err)
+{
+    static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
+    char head[sizeof magic];
+    struct stat st;
+    if (!s->overwrite || stat(s->dst, &st) || !S_ISREG(st.st_mode))
+        return 0; /* free, or for the store's writer to refuse */
+    FILE *f = fopen(s->dst, "rb");
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    bool ours = f && (n == 0 || (n == sizeof magic && memcmp(head, magic, n) == 0));
+    if (f)
+        fclose(f);
+    return ours ? 0
+                : m2c_fail(err, -EEXIST,
+                           "%s: exists and is no store, --overwrite leaves it alone",
+                           s->dst);
+}
+
 static int convert(const struct settings *s, struct m2c_log *log, struct m2c_err *err)
 {
     const struct m2c_import_opts opts = {
@@ -178,7 +200,9 @@ static int convert(const struct settings *s, struct m2c_log *log, struct m2c_err
     };
     struct m2c_import *src = NULL;
     struct m2c_tok *tok = NULL;
-    int rc = m2c_import_open(&src, s->src, &opts, err);
+    int rc = check_target(s, err);
+    if (rc == 0)
+        rc = m2c_import_open(&src, s->src, &opts, err);
     if (rc == 0)
         rc = open_tokenizer(s, src, log, &tok, err);
     if (rc == 0)

@@ -184,6 +184,13 @@ def bad_input(t):
             f.write(data)
         t.refuses(1, "gate", odd, new)
 
+    source = open(t.src, "rb").read()
+    for target in (t.src, cut):
+        t.refuses(1, "exists and is no store, --overwrite leaves it alone", t.src, target,
+                  "--overwrite")
+    assert open(t.src, "rb").read() == source
+    t.refuses(1, "exists and is not a file", t.src, t.tmp, "--overwrite")
+
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
     t.refuses(1, "new.h5", t.src, new, preexec_fn=small_files)
