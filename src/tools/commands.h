@@ -10,8 +10,10 @@
 extern "C" {
 #endif
 
+int m2c_cmd_devices(int argc, char **argv);
 int m2c_cmd_import(int argc, char **argv);
 int m2c_cmd_info(int argc, char **argv);
+int m2c_cmd_plan(int argc, char **argv);
 int m2c_cmd_ppl(int argc, char **argv);
 int m2c_cmd_rank(int argc, char **argv);
 int m2c_cmd_run(int argc, char **argv);

@@ -17,6 +17,8 @@ static const struct m2c_command {
     {"run", m2c_cmd_run, "generate text"},
     {"ppl", m2c_cmd_ppl, "score a text"},
     {"rank", m2c_cmd_rank, "rank neurons by their activity on a text"},
+    {"plan", m2c_cmd_plan, "say what memory a config takes"},
+    {"devices", m2c_cmd_devices, "list devices and what they can do"},
     {NULL, NULL, NULL},
 };
 
