@@ -5,6 +5,10 @@
 
 #include "io/io.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One read(2)-like request: `bytes` from `off` to `buf`, all aligned where
  * the file is open for direct reads. */
 struct m2c_io_piece {
@@ -13,19 +17,34 @@ struct m2c_io_piece {
     uint32_t bytes, wanted; /* wanted: without the rounding of the length */
     int32_t res;            /* bytes read, or negative errno */
     unsigned tries;
+    uint64_t due_ns; /* the engine's */
     struct m2c_io_range *range;
-    struct m2c_io_piece *next; /* free list, or the engine's queue */
+    struct m2c_io_piece *next; /* free or ready list; between submit and reap the
+                                  engine's */
 };
+
+/* A list that is taken from at the front and added to at the end. */
+struct m2c_io_pieces {
+    struct m2c_io_piece *first, *last;
+};
+
+enum { M2C_IO_BATCH = 64 };
 
 struct m2c_io_ops {
     struct m2c_plugin p;
     /* All mandatory, called from the handle's thread. */
     int (*open)(struct m2c_io *io, struct m2c_err *err);
     void (*close)(struct m2c_io *io); /* nothing is in flight; half-built is fine */
-    /* 0; -EAGAIN: busy, try again after a reap; else the read's failure. */
-    int (*submit)(struct m2c_io *io, struct m2c_io_piece *p);
-    /* Completed pieces, at least `min` (0 or 1), at most max; negative errno. */
-    int (*reap)(struct m2c_io *io, struct m2c_io_piece **out, unsigned min, unsigned max);
+    /* How many of the n >= 1 were accepted, the first ones; 0: busy, to be tried
+     * again after a reap or a while; negative errno: none was, and the first one
+     * failed with this. */
+    int (*submit)(struct m2c_io *io, struct m2c_io_piece **p, unsigned n);
+    /* Completed pieces, 1 to max <= M2C_IO_BATCH, waiting for the first up to
+     * timeout_ns (negative: without end); 0 after it; negative errno when the
+     * engine is broken. When io->closing, a piece that would never complete
+     * comes back as well. */
+    int (*reap)(struct m2c_io *io, struct m2c_io_piece **out, unsigned max,
+                int64_t timeout_ns);
 };
 
 struct m2c_io {
@@ -34,16 +53,45 @@ struct m2c_io {
     char *path;
     int fd;
     uint32_t align;
-    uint64_t file_bytes;
+    uint64_t size;
+    bool closing;
     void *priv;
-    struct m2c_io_piece *pieces, *free_piece; /* [queue_depth] */
-    unsigned in_flight;
-    struct m2c_io_range *waiting, *waiting_tail; /* not fully sent yet */
+    struct m2c_io_piece *pieces, *free_piece;    /* [queue_depth] */
+    struct m2c_io_pieces ready;                  /* to be submitted */
+    unsigned in_flight;                          /* pieces that the engine has */
+    struct m2c_io_range *waiting, *waiting_tail; /* not wholly in pieces yet */
     struct m2c_io_range *done, *done_tail;       /* complete, not reaped */
-    struct m2c_io_piece *again;                  /* to be sent once more */
     struct m2c_io_counters count;
 };
 
+/* Opens io->path; sets fd, size and align. */
+M2C_MUST_USE int m2c_io_open_file(struct m2c_io *io, struct m2c_err *err);
+
+/* The start-up check of engines, NULL-terminated. */
+M2C_MUST_USE int m2c_io_check(const struct m2c_io_ops *const *engines,
+                              struct m2c_err *err);
+
+static inline void m2c_io_push(struct m2c_io_pieces *l, struct m2c_io_piece *p)
+{
+    p->next = NULL;
+    if (l->last)
+        l->last->next = p;
+    else
+        l->first = p;
+    l->last = p;
+}
+
+static inline struct m2c_io_piece *m2c_io_pop(struct m2c_io_pieces *l)
+{
+    struct m2c_io_piece *p = l->first;
+    if (p && !(l->first = p->next))
+        l->last = NULL;
+    return p;
+}
+
 extern const struct m2c_io_ops m2c_io_libaio, m2c_io_pread, m2c_io_null;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -128,13 +128,11 @@ static int arrived(struct m2c_dram *d, struct part_read *p, struct m2c_err *err)
     struct block *b = &d->blocks[d->block_of[p->layer]];
     p->pending = false;
     b->n_pending--;
-    if (p->range.res < 0)
-        return m2c_fail(err, p->range.res,
-                        "%s: layer %u, part %s: reading %llu bytes at offset %llu: %s",
-                        m2c_store_path(d->store), p->layer,
-                        m2c_store_layout(d->store)->part[p->part].name,
-                        (unsigned long long)p->where.bytes,
-                        (unsigned long long)p->where.offset, m2c_io_strerror(p->range.res));
+    if (p->range.res < 0) {
+        m2c_io_range_fail(d->io, &p->range, err);
+        return m2c_fail_in(err, p->range.res, "layer %u, part %s", p->layer,
+                           m2c_store_layout(d->store)->part[p->part].name);
+    }
     bool check = d->verify == M2C_VERIFY_ALWAYS ||
                  (d->verify == M2C_VERIFY_FIRST && !d->verified[p->layer]);
     if (check) {
@@ -152,7 +150,7 @@ static int arrived(struct m2c_dram *d, struct part_read *p, struct m2c_err *err)
 static int reap(struct m2c_dram *d, bool block, struct m2c_err *err)
 {
     struct m2c_io_range *done[16];
-    int n = m2c_io_reap_ranges(d->io, done, block ? 1 : 0, 16, err);
+    int n = m2c_io_reap_ranges(d->io, done, block ? 1 : 0, 16, M2C_IO_FOREVER, err);
     int r = M2C_MIN(n, 0);
     for (int i = 0; i < n; i++) {
         int one = arrived(d, (struct part_read *)done[i]->user, r == 0 ? err : NULL);
@@ -180,6 +178,7 @@ static int start_reads(struct m2c_dram *d, uint32_t b, uint32_t layer,
                                           .bytes = pr->where.bytes,
                                           .buf = (unsigned char *)blk->buf->host +
                                                  d->part_off[p],
+                                          .room = m2c_align_up(pr->where.bytes, M2C_PAGE),
                                           .user = pr};
         blk->n_pending++;
         r = m2c_io_start_range(d->io, &pr->range, err);
