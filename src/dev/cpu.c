@@ -31,6 +31,16 @@ struct state {
     int code;
 };
 
+/* Where threads wait for one kind of change. One bell for each kind: an idle
+ * copy queue that slept on the same one as everybody else would be woken by
+ * every op of the compute queue. */
+struct bell {
+    pthread_mutex_t lock; /* guards sleeping, nothing else */
+    pthread_cond_t cond;
+    atomic_int sleepers;
+    bool made;
+};
+
 enum kind { CMD_COPY, CMD_LAUNCH, CMD_RECORD, CMD_AFTER, CMD_QUIT };
 
 struct command {
@@ -46,15 +56,14 @@ struct cpu {
     const struct m2c_cpu_isa *isa;
     struct m2c_pool *pool;
     pthread_mutex_t pool_lock; /* one op at a time */
-    pthread_mutex_t lock;      /* guards sleeping, nothing else */
-    pthread_cond_t wake;
-    atomic_int sleepers;
-    bool have_locks;
+    struct bell events;        /* an event has passed */
+    bool have_lock;
 };
 
 struct cpu_queue {
     struct cpu *cpu;
     pthread_t thread;
+    struct bell work, room; /* something to run; room for more */
     atomic_size_t head, tail; /* head: next to run; tail: next to fill */
     atomic_int failed;        /* sticky negative errno */
     struct command ring[RING];
@@ -62,31 +71,53 @@ struct cpu_queue {
 
 /* ---- waiting ---- */
 
-/* True once done(arg) is; spins, then sleeps until somebody calls notify. */
-static void wait_until(struct cpu *c, bool (*done)(const void *), const void *arg)
+static int bell_init(struct bell *b)
+{
+    if (pthread_mutex_init(&b->lock, NULL))
+        return -ENOMEM;
+    if (pthread_cond_init(&b->cond, NULL)) {
+        pthread_mutex_destroy(&b->lock);
+        return -ENOMEM;
+    }
+    b->made = true;
+    return 0;
+}
+
+static void bell_fini(struct bell *b)
+{
+    if (!b->made)
+        return;
+    pthread_cond_destroy(&b->cond);
+    pthread_mutex_destroy(&b->lock);
+}
+
+/* Returns once done(arg) is true; spins, then sleeps until the bell rings. */
+static void wait_until(struct bell *b, bool (*done)(const void *), const void *arg)
 {
     uint64_t start = m2c_now_ns();
-    while (m2c_now_ns() - start < SPIN_NS) {
-        if (done(arg))
-            return;
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (done(arg))
+                return;
+        }
         sched_yield();
-    }
-    pthread_mutex_lock(&c->lock);
-    atomic_fetch_add(&c->sleepers, 1);
+    } while (m2c_now_ns() - start < SPIN_NS);
+    pthread_mutex_lock(&b->lock);
+    atomic_fetch_add(&b->sleepers, 1);
     while (!done(arg))
-        pthread_cond_wait(&c->wake, &c->lock);
-    atomic_fetch_sub(&c->sleepers, 1);
-    pthread_mutex_unlock(&c->lock);
+        pthread_cond_wait(&b->cond, &b->lock);
+    atomic_fetch_sub(&b->sleepers, 1);
+    pthread_mutex_unlock(&b->lock);
 }
 
 /* After a change that somebody may sleep on: the change comes first, then the
  * look at `sleepers`; a sleeper counts itself first, then looks again. */
-static void notify(struct cpu *c)
+static void ring(struct bell *b)
 {
-    if (atomic_load(&c->sleepers)) {
-        pthread_mutex_lock(&c->lock);
-        pthread_cond_broadcast(&c->wake);
-        pthread_mutex_unlock(&c->lock);
+    if (atomic_load(&b->sleepers)) {
+        pthread_mutex_lock(&b->lock);
+        pthread_cond_broadcast(&b->cond);
+        pthread_mutex_unlock(&b->lock);
     }
 }
 
@@ -141,13 +172,13 @@ static void run_record(struct cpu_queue *q, struct command *cmd)
     cmd->state->ns = m2c_now_ns();
     cmd->state->code = atomic_load(&q->failed);
     atomic_store(&cmd->state->passed, 1);
-    notify(q->cpu);
+    ring(&q->cpu->events);
     state_drop(cmd->state);
 }
 
 static void run_after(struct cpu_queue *q, struct command *cmd)
 {
-    wait_until(q->cpu, has_passed, cmd->state);
+    wait_until(&q->cpu->events, has_passed, cmd->state);
     if (cmd->state->code < 0) /* what this queue would read is not there */
         atomic_store(&q->failed, cmd->state->code);
     state_drop(cmd->state);
@@ -157,7 +188,7 @@ static void *worker(void *arg)
 {
     struct cpu_queue *q = arg;
     for (;;) {
-        wait_until(q->cpu, has_work, q);
+        wait_until(&q->work, has_work, q);
         struct command *cmd = &q->ring[atomic_load(&q->head) % RING];
         enum kind kind = cmd->kind;
         bool dead = atomic_load(&q->failed) < 0;
@@ -172,7 +203,7 @@ static void *worker(void *arg)
         else if (kind == CMD_AFTER)
             run_after(q, cmd);
         atomic_fetch_add(&q->head, 1);
-        notify(q->cpu); /* the host may wait for room */
+        ring(&q->room);
         if (kind == CMD_QUIT)
             return NULL;
     }
@@ -181,7 +212,7 @@ static void *worker(void *arg)
 static struct command *slot(struct cpu_queue *q, enum kind kind)
 {
     if (!has_room(q))
-        wait_until(q->cpu, has_room, q);
+        wait_until(&q->room, has_room, q);
     struct command *cmd = &q->ring[atomic_load(&q->tail) % RING];
     cmd->kind = kind;
     return cmd;
@@ -190,7 +221,7 @@ static struct command *slot(struct cpu_queue *q, enum kind kind)
 static void push(struct cpu_queue *q)
 {
     atomic_fetch_add(&q->tail, 1);
-    notify(q->cpu);
+    ring(&q->work);
 }
 
 /* ---- hooks ---- */
@@ -221,10 +252,9 @@ static int open_cpu(struct m2c_dev *dev, struct m2c_err *err)
     c->isa = m2c_cpu_isa_find(dev->cfg.isa ? dev->cfg.isa : "auto", err);
     if (!c->isa)
         return -ENODEV;
-    if (pthread_mutex_init(&c->lock, NULL) || pthread_mutex_init(&c->pool_lock, NULL) ||
-        pthread_cond_init(&c->wake, NULL))
+    if (bell_init(&c->events) < 0 || pthread_mutex_init(&c->pool_lock, NULL))
         return m2c_fail(err, -ENOMEM, "cpu: no memory for locks");
-    c->have_locks = true;
+    c->have_lock = true;
     int r = m2c_pool_open(&c->pool, dev->cfg.threads, err);
     if (r < 0)
         return r;
@@ -245,11 +275,9 @@ static void close_cpu(struct m2c_dev *dev)
 {
     struct cpu *c = dev->priv;
     m2c_pool_close(c->pool);
-    if (c->have_locks) {
-        pthread_cond_destroy(&c->wake);
+    bell_fini(&c->events);
+    if (c->have_lock)
         pthread_mutex_destroy(&c->pool_lock);
-        pthread_mutex_destroy(&c->lock);
-    }
 }
 
 static int alloc_cpu(struct m2c_dev *dev, struct m2c_buf *buf)
@@ -264,15 +292,24 @@ static void free_cpu(struct m2c_dev *dev, struct m2c_buf *buf)
     m2c_pages_free(buf->host, buf->bytes);
 }
 
+static void queue_drop(struct cpu_queue *cq)
+{
+    bell_fini(&cq->work);
+    bell_fini(&cq->room);
+    free(cq);
+}
+
 static int queue_open(struct m2c_queue *q, struct m2c_err *err)
 {
     struct cpu_queue *cq = calloc(1, sizeof *cq);
     if (!cq)
         return m2c_fail(err, -ENOMEM, "queue %s: out of memory", q->name);
     cq->cpu = q->dev->priv;
-    int r = pthread_create(&cq->thread, NULL, worker, cq);
+    int r = bell_init(&cq->work) < 0 || bell_init(&cq->room) < 0 ? ENOMEM : 0;
+    if (r == 0)
+        r = pthread_create(&cq->thread, NULL, worker, cq);
     if (r) {
-        free(cq);
+        queue_drop(cq);
         return m2c_fail(err, -r, "queue %s: thread: %s", q->name, strerror(r));
     }
     q->priv = cq;
@@ -285,7 +322,7 @@ static void queue_close(struct m2c_queue *q)
     slot(cq, CMD_QUIT);
     push(cq);
     pthread_join(cq->thread, NULL);
-    free(cq);
+    queue_drop(cq);
 }
 
 static int copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n)
@@ -344,7 +381,7 @@ static int after(struct m2c_queue *q, struct m2c_event *ev)
 static int event_wait(struct m2c_event *ev, uint64_t *ns)
 {
     struct state *s = ev->priv;
-    wait_until(ev->dev->priv, has_passed, s);
+    wait_until(&((struct cpu *)ev->dev->priv)->events, has_passed, s);
     *ns = s->ns;
     return s->code;
 }
