@@ -1,75 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The plots: matplotlib draws each panel as one small SVG that goes into the
-page; the legend is HTML, so that it wraps on a phone and covers nothing.
+"""The plots: each panel is one small SVG that goes into the page; the legend
+is HTML, so that it wraps on a phone and covers nothing.
 
 A plot is {title, caption, panels, legend, wide}; one whose figures no point
 has is None."""
-import io
 import re
-from html import escape
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from drawing import COLOURS, DASHES, GREY, HATCHES, MARKERS, cut, draw, plain
 from records import DENSE, axis_text
 from units import Scale, number, scale_for
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; shapes and
-# dashes say the same once more.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-DASHES = ["-", "--", "-.", ":"]
-GREY = "#555555"
 TIMES = [("time_attention", "attention, norms, head"), ("time_select", "selection"),
          ("time_phase_a", "phase A: gate, up"), ("time_phase_b", "phase B: down"),
          ("time_copy_wait", "waiting for copies")]
-HATCHES = ["", "///", "", "---", "xxx"]
 MOST_PANELS, MOST_ROWS, MOST_WORDS = 9, 40, 10
-MOST_LETTERS = 36
-STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 8.5,
-         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888",
-         "axes.linewidth": 0.7, "axes.labelcolor": "#222222", "text.color": "#222222",
-         "xtick.color": "#444444", "ytick.color": "#444444", "axes.grid": True,
-         "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "axes.axisbelow": True,
-         "lines.markersize": 5.5, "lines.linewidth": 1.4, "axes.titlesize": 9,
-         "axes.titlelocation": "left", "hatch.linewidth": 0.6, "hatch.color": "white",
-         "text.parse_math": False}
-
-
-def svg_of(fig, name, alt):
-    """The SVG element alone: nothing to load, ids that no other plot has."""
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "m2c " + name}):
-        fig.savefig(out, format="svg", metadata=nothing)
-    text = re.sub(r"^.*?(?=<svg)", "", out.getvalue(), flags=re.S)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = re.sub(r'(\bid="|url\(#|href="#)', r"\g<1>" + name + "-", text)
-    text = text.replace("xlink:href", "href")
-    text = re.sub(r"(font:[^;\"]*?px )[^;\"]*", r"\g<1>system-ui, sans-serif", text)
-    text = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1).strip()
-
-
-def draw(name, alt, size, paint):
-    """One SVG: paint(axes) draws it."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "m2c " + name}):
-        fig = Figure(figsize=size, layout="constrained")
-        paint(fig.add_subplot())
-        return svg_of(fig, name, alt)
-
-
-def cut(text, most=MOST_LETTERS):
-    """A label that leaves room for what it labels; the table has it whole."""
-    return text if len(text) <= most else text[:most - 1] + "…"
-
-
-def plain(axis):
-    """Ticks such as 0.002, never an offset in a corner."""
-    for a in (axis.xaxis, axis.yaxis):
-        a.get_major_formatter().set_useOffset(False)
 
 
 class Series:
@@ -131,6 +75,19 @@ def with_unit(words, scale):
     return f"{words} ({scale.unit})" if scale.unit else words
 
 
+def ranges(figures, scale):
+    """Error bars from the least to the most; None where nothing varies."""
+    if not any(f.half for f in figures):
+        return None
+    return [[scale.of(f.mean - min(f.values)) for f in figures],
+            [scale.of(max(f.values) - f.mean) for f in figures]]
+
+
+def bars_text(results):
+    many = any(len(p.ok) > 1 for p in results.points)
+    return " Points are means over the repetitions, bars their range." if many else ""
+
+
 def put_words(ax, words):
     """Writes (x, y, text, colour) beside their points, none over another:
     boxes are guessed in shares of the axes."""
@@ -162,8 +119,8 @@ def scatter(results, name, x, y, xs, ys, x_label, y_label, series, words):
                 continue
             value = p.get(series.axis) if series.axis else None
             s = {"color": GREY, "marker": "*"} if p.dense else series.style(value)
-            ax.errorbar(xs.of(fx.mean), ys.of(fy.mean), xerr=xs.of(fx.half) or None,
-                        yerr=ys.of(fy.half) or None, color=s["color"], marker=s["marker"],
+            ax.errorbar(xs.of(fx.mean), ys.of(fy.mean), xerr=ranges([fx], xs),
+                        yerr=ranges([fy], ys), color=s["color"], marker=s["marker"],
                         linestyle="none", elinewidth=0.8, alpha=0.85,
                         markersize=9 if p.dense else 5.5, markeredgecolor="white",
                         markeredgewidth=0.5)
@@ -203,7 +160,7 @@ def accuracy(results):
             "caption": f"{how}; {per_token(xs)}. Weight bytes of the neurons computed, "
                        "wherever they lie. Lower left is better. Where they lie and who "
                        "evicts them does not change the numbers, so such points coincide."
-                       + span(results)}
+                       + span(results) + bars_text(results)}
 
 
 def span(results):
@@ -229,7 +186,7 @@ def speed(results):
             "legend": series.legend(False) + dense_key(results),
             "caption": how_text(results.points, ["decode_tok_s", y]) +
                        "; tokens per second after the first, by the host's clock. "
-                       "Lower right is better." + span(results)}
+                       "Lower right is better." + span(results) + bars_text(results)}
 
 
 def dense_key(results):
@@ -278,7 +235,7 @@ def by_size(results, name, figure, title, words, better):
     return {"title": title, "panels": panels,
             "legend": series.legend(True) + ([(DENSE, GREY, "", ":")] if results.dense else []),
             "caption": f"{how_text(results.points, [figure])}; "
-                       f"{per_token(scale)}. {better}"
+                       f"{per_token(scale)}. {better}{bars_text(results)}"
                        + (f" {left} more panels are left out; the table has all." if left else "")}
 
 
@@ -289,10 +246,10 @@ def panel(ax, results, figure, scale, series, places, points):
     for value, line in lines.items():
         line.sort(key=lambda p: places[p.get("hbm.bytes")])
         figures = [p.figure(figure) for p in line]
-        ax.errorbar([places[p.get("hbm.bytes")] for p in line],
-                    [scale.of(f.mean) for f in figures],
-                    yerr=[scale.of(f.half) for f in figures] if
-                    any(f.half for f in figures) else None,
+        # Beside each other, so that equal values hide none.
+        aside = 0.05 * (series.place(value) - (len(series.values) - 1) / 2)
+        ax.errorbar([places[p.get("hbm.bytes")] + aside for p in line],
+                    [scale.of(f.mean) for f in figures], yerr=ranges(figures, scale),
                     elinewidth=0.8, capsize=2, markeredgecolor="white", markeredgewidth=0.5,
                     **series.style(value))
     for p in results.dense:
@@ -323,13 +280,19 @@ def left_out(rows):
         f" The first {MOST_ROWS} of {len(rows)} points; the table has all."
 
 
+def mean_time(point):
+    """Seconds a token: the mean of times, as the parts are, not of speeds."""
+    speeds = point.figure("decode_tok_s").values
+    return sum(1 / v for v in speeds) / len(speeds)
+
+
 def times(results):
     """Stacked bars: where the compute queue spends a token."""
     names = [n for n, _ in TIMES]
     rows = rows_of(results, names)
     if not rows:
         return None
-    total = {p.hash: 1 / p.value("decode_tok_s") for p in rows if p.value("decode_tok_s")}
+    total = {p.hash: mean_time(p) for p in rows if p.value("decode_tok_s")}
     sums = [sum(p.value(n) for n in names) for p in rows] + list(total.values())
     scale = scale_for("time", "s/tok", sums)
     show = rows[:MOST_ROWS]
