@@ -95,5 +95,7 @@ static void attention_items(void *ctx, size_t begin, size_t end, unsigned worker
 void m2c_cpu_attention(const struct m2c_run *run, const struct m2c_attention_args *args)
 {
     struct attention a = {run->isa, args};
-    m2c_pool_run(run->pool, (size_t)args->rows * args->heads, 1, attention_items, &a);
+    size_t items = (size_t)args->rows * args->heads;
+    uint64_t work = 2 * (uint64_t)items * (args->pos + args->rows) * args->head_dim;
+    m2c_run_loop(run, items, 1, work, attention_items, &a);
 }

@@ -75,7 +75,8 @@ void m2c_cpu_matmul(const struct m2c_run *run, const struct m2c_matmul_args *arg
         a.scales = m2c_mem_host(args->w.scales);
     size_t items = args->w.rows / M2C_DOT_MAX + (args->w.rows % M2C_DOT_MAX != 0);
     size_t share = items / (8 * (size_t)m2c_pool_threads(run->pool));
-    m2c_pool_run(run->pool, items, M2C_MAX(share, (size_t)1), matmul_items, &a);
+    uint64_t work = (uint64_t)args->w.rows * args->w.cols * args->rows;
+    m2c_run_loop(run, items, M2C_MAX(share, (size_t)1), work, matmul_items, &a);
 }
 
 /* ---- embed ---- */

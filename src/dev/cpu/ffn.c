@@ -107,7 +107,8 @@ void m2c_cpu_ffn_up(const struct m2c_run *run, const struct m2c_ffn_up_args *arg
     };
     size_t share = args->n / (8 * (size_t)m2c_pool_threads(run->pool));
     size_t chunk = M2C_MIN(M2C_MAX(share, (size_t)4), (size_t)UP_CHUNK);
-    m2c_pool_run(run->pool, args->n, chunk, up_chunk, &a);
+    uint64_t work = (uint64_t)args->n * args->rows * args->unit->dim * a.vectors;
+    m2c_run_loop(run, args->n, chunk, work, up_chunk, &a);
 }
 
 /* ---- phase B ---- */
@@ -188,7 +189,9 @@ void m2c_cpu_ffn_down(const struct m2c_run *run, const struct m2c_ffn_down_args 
     a.width = (uint32_t)m2c_align_up(a.unit->dim / want + 1, M2C_GROUP);
     a.width = M2C_MAX(a.width, (uint32_t)DOWN_MIN_COLUMNS);
     a.blocks = (a.unit->dim + a.width - 1) / a.width;
-    m2c_pool_run(run->pool, (size_t)segs * a.blocks, 1, down_items, &a);
+    size_t items = (size_t)segs * a.blocks;
+    uint64_t work = (uint64_t)args->n * args->rows * args->unit->dim;
+    m2c_run_loop(run, items, 1, work, down_items, &a);
 }
 
 /* ---- the sum of segments ---- */
@@ -231,5 +234,7 @@ void m2c_cpu_ffn_sum(const struct m2c_run *run, const struct m2c_ffn_sum_args *a
                     .dim = args->dim,
                     .segments = args->segments,
                     .blocks = (args->dim + SUM_COLUMNS - 1) / SUM_COLUMNS};
-    m2c_pool_run(run->pool, (size_t)args->rows * a.blocks, 4, sum_items, &a);
+    size_t items = (size_t)args->rows * a.blocks;
+    uint64_t work = (uint64_t)args->rows * args->segments * args->dim;
+    m2c_run_loop(run, items, 4, work, sum_items, &a);
 }

@@ -65,6 +65,21 @@ struct m2c_run {
     struct m2c_pool *pool;
 };
 
+/* m2c_pool_run for a loop that does `work` multiply-adds in all: below some
+ * microseconds of work, waking another thread costs more than it brings, and
+ * the loop stays on the caller's. Numbers do not depend on it. */
+static inline void m2c_run_loop(const struct m2c_run *run, size_t items, size_t chunk,
+                                uint64_t work, m2c_pool_fn fn, void *ctx)
+{
+    enum { MIN_WORK = 1 << 17 };
+    if (work >= MIN_WORK) {
+        m2c_pool_run(run->pool, items, chunk, fn, ctx);
+        return;
+    }
+    for (size_t at = 0; at < items; at += chunk)
+        fn(ctx, at, M2C_MIN(at + chunk, items), 0);
+}
+
 void m2c_cpu_ffn_up(const struct m2c_run *run, const struct m2c_ffn_up_args *a);
 void m2c_cpu_ffn_down(const struct m2c_run *run, const struct m2c_ffn_down_args *a);
 void m2c_cpu_ffn_sum(const struct m2c_run *run, const struct m2c_ffn_sum_args *a);
