@@ -6,7 +6,7 @@
  * outside. Tiers are cold at the first run of a point (nothing is preloaded);
  * warm-up runs are whole generations in the same engine. Tier and time
  * figures are of the new tokens after the first: prefill is in TTFT alone. */
-#include "experiments.h"
+#include "experiments/experiments.h"
 
 #include "exp/energy.h"
 #include "infer/generate.h"

@@ -3,7 +3,7 @@
  *
  * Nothing here is timed. Tokens go one by one as in decode. The dense
  * reference is the same store with every neuron at its widest class. */
-#include "experiments.h"
+#include "experiments/experiments.h"
 
 #include "infer/score.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of experiments. */
-#include "experiments.h"
+#include "experiments/experiments.h"
 
 const struct m2c_exp_ops *const m2c_experiments[] = {
     &m2c_exp_decode,
