@@ -59,10 +59,12 @@ summary { cursor: pointer; }
 @media print {
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   .scroll { overflow: visible; border: 0; } table { font-size: 5.6pt; }
-  th, td { padding: .1rem .2rem; white-space: normal; } h2 { break-after: avoid; }
+  th, td { padding: .1rem .25rem; }
+  .sheet { page: sheet; } h2 { break-after: avoid; }
   .panels { grid-template-columns: repeat(2, 1fr); } .panels.wide { grid-template-columns: 1fr; }
 }
 @page { margin: 14mm; }
+@page sheet { size: landscape; }
 """
 
 # Sorting needs no more than this; without it the table stands as it is.
@@ -187,10 +189,10 @@ def points_table(results):
     few = ""
     if any(len(p.ok) > 1 for p in results.points):
         few = "<p>Means over the repetitions, ± half their range.</p>"
-    return (f'<h2>All points</h2>{few}<div class="scroll"><table class="sort"><thead><tr>{head}'
+    return (f'<section class="sheet"><h2>All points</h2>{few}<div class="scroll"><table class="sort"><thead><tr>{head}'
             f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{notes.html()}"
             "<p class=notes>results.csv and results.h5 in the same folder hold every "
-            "figure and sample.</p>")
+            "figure and sample.</p></section>")
 
 
 def failures(results):
