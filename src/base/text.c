@@ -2,9 +2,9 @@
 /* Checks of text from outside. */
 #include "base/text.h"
 
-/* Bytes of the character at s (n > 0 left), 0 when it is malformed. */
-static size_t char_len(const unsigned char *s, size_t n)
+size_t m2c_utf8_char(const char *text, size_t n)
 {
+    const unsigned char *s = (const unsigned char *)text;
     unsigned c = s[0], lo = 0x80, hi = 0xbf;
     size_t len;
     if (c < 0x80)
@@ -38,9 +38,8 @@ static size_t char_len(const unsigned char *s, size_t n)
 
 bool m2c_utf8_valid(const char *s, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)s;
     for (size_t i = 0, len; i < n; i += len) {
-        len = char_len(p + i, n - i);
+        len = m2c_utf8_char(s + i, n - i);
         if (len == 0)
             return false;
     }

@@ -12,6 +12,8 @@ extern "C" {
 /* Well-formed UTF-8 as RFC 3629 has it: no overlong forms, no surrogates,
  * nothing above U+10FFFF. NUL is a character like others. */
 bool m2c_utf8_valid(const char *s, size_t n);
+/* Bytes of the character at s (n > 0 left), 0 when it is malformed. */
+size_t m2c_utf8_char(const char *s, size_t n);
 
 /* A byte that follows the first of a character. */
 static inline bool m2c_utf8_inner(char c)
