@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* Merging, and the string map under it. */
+/* Merging, where text can be cut, and the string map under both. */
 #include "token/bpe.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NONE = -1 };
+enum { NONE = -1, JOIN_BITS = 18 };
 
-struct node {
+struct m2c_bpe_node {
     int32_t prev, next; /* NONE at the ends */
     uint32_t sym;
     bool gone;
 };
 
 /* A pair as it was when it was found; stale when a symbol has changed. */
-struct cand {
+struct m2c_bpe_cand {
     double priority;
     int32_t left, right;
     uint32_t a, b, merged;
 };
 
 struct heap {
-    struct cand *c;
+    struct m2c_bpe_cand *c;
     size_t n;
 };
 
-static bool before(const struct cand *x, const struct cand *y)
+static bool before(const struct m2c_bpe_cand *x, const struct m2c_bpe_cand *y)
 {
     return x->priority < y->priority || (x->priority == y->priority && x->left < y->left);
 }
 
-static void heap_push(struct heap *h, struct cand c)
+static void heap_push(struct heap *h, struct m2c_bpe_cand c)
 {
     size_t i = h->n++;
     for (; i && before(&c, &h->c[(i - 1) / 2]); i = (i - 1) / 2)
@@ -39,9 +39,9 @@ static void heap_push(struct heap *h, struct cand c)
     h->c[i] = c;
 }
 
-static struct cand heap_pop(struct heap *h)
+static struct m2c_bpe_cand heap_pop(struct heap *h)
 {
-    struct cand top = h->c[0], last = h->c[--h->n];
+    struct m2c_bpe_cand top = h->c[0], last = h->c[--h->n];
     size_t i = 0;
     for (size_t k; (k = 2 * i + 1) < h->n; i = k) {
         if (k + 1 < h->n && before(&h->c[k + 1], &h->c[k]))
@@ -54,11 +54,11 @@ static struct cand heap_pop(struct heap *h)
     return top;
 }
 
-static void offer(struct heap *h, const struct node *node, int32_t left, m2c_bpe_pair pair,
-                  const void *ctx)
+static void offer(struct heap *h, const struct m2c_bpe_node *node, int32_t left,
+                  m2c_bpe_pair pair, const void *ctx)
 {
     int32_t right = left == NONE ? NONE : node[left].next;
-    struct cand c = {.left = left, .right = right};
+    struct m2c_bpe_cand c = {.left = left, .right = right};
     if (right == NONE)
         return;
     c.a = node[left].sym;
@@ -67,27 +67,61 @@ static void offer(struct heap *h, const struct node *node, int32_t left, m2c_bpe
         heap_push(h, c);
 }
 
-int64_t m2c_bpe(uint32_t *sym, size_t n, m2c_bpe_pair pair, const void *ctx)
+int m2c_bpe_add(struct m2c_bpe *b, uint32_t sym)
 {
+    if (b->n == b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+        void *more = realloc(b->sym, cap * sizeof *b->sym);
+        if (!more)
+            return -ENOMEM;
+        b->sym = more;
+        b->cap = cap;
+    }
+    b->sym[b->n++] = sym;
+    return 0;
+}
+
+void m2c_bpe_fini(struct m2c_bpe *b)
+{
+    free(b->sym);
+    free(b->node);
+    free(b->cand);
+    *b = (struct m2c_bpe){0};
+}
+
+/* Room for n symbols: n - 1 candidates, and two more for each merge. */
+static int reserve(struct m2c_bpe *b, size_t n)
+{
+    if (n <= b->cap_work)
+        return 0;
+    n = M2C_MAX(n, M2C_MAX((size_t)256, b->cap_work / 2 * 3));
+    free(b->node);
+    free(b->cand);
+    b->node = malloc(n * sizeof *b->node);
+    b->cand = malloc(3 * n * sizeof *b->cand);
+    b->cap_work = b->node && b->cand ? n : 0;
+    return b->cap_work ? 0 : -ENOMEM;
+}
+
+int m2c_bpe_merge(struct m2c_bpe *b, m2c_bpe_pair pair, const void *ctx)
+{
+    size_t n = b->n;
     if (n < 2)
-        return (int64_t)n;
+        return 0;
     if (n > INT32_MAX / 4)
         return -EFBIG;
-    struct node *node = malloc(n * sizeof *node);
-    struct heap h = {malloc(3 * n * sizeof(struct cand)), 0}; /* n-1, and two a merge */
-    if (!node || !h.c) {
-        free(node);
-        free(h.c);
+    if (reserve(b, n) < 0)
         return -ENOMEM;
-    }
+    struct m2c_bpe_node *node = b->node;
+    struct heap h = {b->cand, 0};
     for (size_t i = 0; i < n; i++)
-        node[i] = (struct node){(int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : NONE, sym[i],
-                                false};
+        node[i] = (struct m2c_bpe_node){(int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : NONE,
+                                        b->sym[i], false};
     for (size_t i = 0; i + 1 < n; i++)
         offer(&h, node, (int32_t)i, pair, ctx);
     while (h.n) {
-        struct cand c = heap_pop(&h);
-        struct node *l = &node[c.left], *r = &node[c.right];
+        struct m2c_bpe_cand c = heap_pop(&h);
+        struct m2c_bpe_node *l = &node[c.left], *r = &node[c.right];
         if (l->gone || r->gone || l->next != c.right || l->sym != c.a || r->sym != c.b)
             continue;
         l->sym = c.merged;
@@ -98,12 +132,41 @@ int64_t m2c_bpe(uint32_t *sym, size_t n, m2c_bpe_pair pair, const void *ctx)
         offer(&h, node, l->prev, pair, ctx);
         offer(&h, node, c.left, pair, ctx);
     }
-    size_t m = 0;
+    b->n = 0;
     for (int32_t i = 0; i != NONE; i = node[i].next)
-        sym[m++] = node[i].sym;
-    free(node);
-    free(h.c);
-    return (int64_t)m;
+        b->sym[b->n++] = node[i].sym;
+    return 0;
+}
+
+int m2c_joins_init(struct m2c_joins *j)
+{
+    j->bits = calloc((size_t)1 << (JOIN_BITS - 6), sizeof *j->bits);
+    return j->bits ? 0 : -ENOMEM;
+}
+
+void m2c_joins_fini(struct m2c_joins *j)
+{
+    free(j->bits);
+    j->bits = NULL;
+}
+
+static size_t join_bit(uint32_t left, uint32_t right)
+{
+    uint64_t x = ((uint64_t)left << 32 | right) * 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
+    return (size_t)(x >> (64 - JOIN_BITS));
+}
+
+void m2c_joins_add(struct m2c_joins *j, uint32_t left, uint32_t right)
+{
+    size_t bit = join_bit(left, right);
+    j->bits[bit >> 6] |= UINT64_C(1) << (bit & 63);
+}
+
+bool m2c_joins_has(const struct m2c_joins *j, uint32_t left, uint32_t right)
+{
+    size_t bit = join_bit(left, right);
+    return j->bits[bit >> 6] >> (bit & 63) & 1;
 }
 
 int m2c_strmap_init(struct m2c_strmap *m, size_t n)
@@ -140,13 +203,14 @@ static uint64_t hash2(const char *a, size_t na, const char *b, size_t nb)
     return h ^ (h >> 32);
 }
 
-void m2c_strmap_add(struct m2c_strmap *m, const char *s, uint32_t n, uint32_t id)
+uint32_t m2c_strmap_add(struct m2c_strmap *m, const char *s, uint32_t n, uint32_t id)
 {
     size_t i = hash2(s, n, NULL, 0) & m->mask;
     while (m->slot[i].s && !same(&m->slot[i], s, n, NULL, 0))
         i = (i + 1) & m->mask;
     if (!m->slot[i].s)
         m->slot[i] = (struct m2c_strmap_slot){s, n, id};
+    return m->slot[i].id;
 }
 
 uint32_t m2c_strmap_find(const struct m2c_strmap *m, const char *a, size_t na,

@@ -43,34 +43,55 @@ static int load_merges(const char *path, json_t *list, struct m2c_err *err)
     return r;
 }
 
-int m2c_hf_from_pair(const char *vocab_path, char **out, size_t *n, struct m2c_err *err)
+static int load_vocab(const char *path, json_t **out, struct m2c_err *err)
 {
+    uint8_t *text;
+    size_t n;
     json_error_t je;
-    json_t *vocab = json_load_file(vocab_path, JSON_REJECT_DUPLICATES, &je);
-    if (!vocab)
-        return m2c_fail(err, -EINVAL, "%s: line %d: %s", vocab_path, je.line, je.text);
-    json_t *merges = json_array();
-    char *path = merges_path(vocab_path);
-    int r = merges && path ? load_merges(path, merges, err)
-                           : m2c_fail(err, -ENOMEM, "%s: out of memory", vocab_path);
-    free(path);
+    int r = m2c_tok_read_file(path, &text, &n, err);
+    if (r < 0)
+        return r;
+    *out = json_loadb((const char *)text, n, JSON_REJECT_DUPLICATES, &je);
+    free(text);
+    if (!*out)
+        return m2c_fail(err, -EINVAL, "%s: line %d, column %d: %s", path, je.line,
+                        je.column, m2c_tok_quote(je.text, strlen(je.text)).s);
+    return 0;
+}
+
+/* {"added_tokens": .., "pre_tokenizer": .., "decoder": .., "model": ..} */
+static json_t *whole(json_t *vocab, json_t *merges)
+{
     /* the one special token that GPT-2's vocabulary holds */
     json_t *end = json_object_get(vocab, "<|endoftext|>"), *added = json_array();
-    if (r == 0 && end)
+    if (end &&
         json_array_append_new(added, json_pack("{s:O, s:s, s:b}", "id", end, "content",
-                                               "<|endoftext|>", "special", 1));
-    json_t *root = r < 0 ? NULL
-                         : json_pack("{s:O, s:{s:s, s:b}, s:{s:s, s:O, s:O}}",
-                                     "added_tokens", added, "pre_tokenizer", "type",
-                                     "ByteLevel", "add_prefix_space", 0, "model", "type",
-                                     "BPE", "vocab", vocab, "merges", merges);
-    *out = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    if (r == 0 && !*out)
+                                               "<|endoftext|>", "special", 1)) < 0) {
+        json_decref(added);
+        return NULL;
+    }
+    return json_pack("{s:o, s:{s:s, s:b}, s:{s:s}, s:{s:s, s:O, s:O}}", "added_tokens",
+                     added, "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0,
+                     "decoder", "type", "ByteLevel", "model", "type", "BPE", "vocab",
+                     vocab, "merges", merges);
+}
+
+int m2c_hf_from_pair(const char *vocab_path, char **out, size_t *n, struct m2c_err *err)
+{
+    json_t *vocab = NULL, *merges = json_array(), *root = NULL;
+    char *path = merges_path(vocab_path);
+    *out = NULL;
+    int r = merges && path ? load_vocab(vocab_path, &vocab, err)
+                           : m2c_fail(err, -ENOMEM, "%s: out of memory", vocab_path);
+    if (r == 0)
+        r = load_merges(path, merges, err);
+    if (r == 0 &&
+        !((root = whole(vocab, merges)) && (*out = json_dumps(root, JSON_COMPACT))))
         r = m2c_fail(err, -ENOMEM, "%s: out of memory", vocab_path);
     *n = *out ? strlen(*out) : 0;
     json_decref(root);
-    json_decref(added);
     json_decref(merges);
     json_decref(vocab);
+    free(path);
     return r;
 }

@@ -19,6 +19,16 @@ static inline void m2c_ids_add(struct m2c_ids *out, uint32_t id)
     out->n++;
 }
 
+/* Text of one token. */
+struct m2c_tok_text {
+    const char *s; /* borrowed */
+    size_t n;      /* 0 for control tokens */
+    bool lead;     /* begins with a space that is dropped where text begins */
+};
+
+/* All hooks are mandatory; they may be called by several threads but for open and
+ * close. Messages name an offset or a JSON path; the caller
+ * puts the file before it. */
 struct m2c_tok_ops {
     struct m2c_plugin p;
     /* Whether bytes look like this kind. */
@@ -26,27 +36,45 @@ struct m2c_tok_ops {
     /* Parses t->bytes; sets vocab, bos, eos. */
     int (*open)(struct m2c_tok *t, struct m2c_err *err);
     void (*close)(struct m2c_tok *t); /* half-built is fine */
-    int (*encode)(struct m2c_tok *t, const char *text, size_t n, struct m2c_ids *out);
-    /* id < vocab; the token's own bytes: *bytes borrowed. Control tokens: 0. */
-    size_t (*piece)(const struct m2c_tok *t, uint32_t id, const char **bytes);
-    bool strips_space; /* after BOS, and at the start */
+    /* n > 0. `special`: control tokens that are spelled out in the text count. */
+    int (*encode)(const struct m2c_tok *t, const char *text, size_t n, bool special,
+                  struct m2c_ids *out);
+    /* id < vocab. */
+    void (*text)(const struct m2c_tok *t, uint32_t id, struct m2c_tok_text *out);
+    /* The id of a token as its maker spells it, control tokens included, or -1. */
+    int32_t (*find)(const struct m2c_tok *t, const char *name);
+    bool fixed_special; /* BOS and EOS are the same in every file */
 };
 
 struct m2c_tok {
     const struct m2c_tok_ops *ops;
-    uint8_t *bytes; /* the source */
+    uint8_t *bytes; /* the source, a NUL after it */
     size_t n;
     uint32_t vocab;
     int32_t bos, eos;
+    bool trims; /* all leading spaces of a text are dropped, not one */
     void *priv;
 };
 
 extern const struct m2c_tok_ops m2c_tok_llama2c, m2c_tok_spm, m2c_tok_hf;
 
+/* The longest token that a vocabulary may have. */
+enum { M2C_TOK_MAX_TEXT = 4096 };
+
+/* At most 256 MiB, a NUL after it; *out is the caller's to free. */
+M2C_MUST_USE int m2c_tok_read_file(const char *path, uint8_t **out, size_t *n,
+                                   struct m2c_err *err);
 /* GPT-2's pair of files as the text of a tokenizer.json; *out is malloc'ed. */
 M2C_MUST_USE int m2c_hf_from_pair(const char *vocab_path, char **out, size_t *n,
                                   struct m2c_err *err);
-M2C_MUST_USE int m2c_tok_read_file(const char *path, uint8_t **out, size_t *n,
-                                   struct m2c_err *err);
+/* BOS and EOS as the JSON files beside `path` name them, where there are any. */
+M2C_MUST_USE int m2c_tok_beside(struct m2c_tok *t, const char *path, struct m2c_err *err);
+
+/* Bytes from a file made fit for a message: cut short, control characters and
+ * malformed bytes as question marks. */
+struct m2c_tok_quoted {
+    char s[64];
+};
+struct m2c_tok_quoted m2c_tok_quote(const char *s, size_t n);
 
 #endif
