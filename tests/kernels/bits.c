@@ -219,7 +219,7 @@ static void make_matmul(struct tk *t, struct rows_op *o)
 {
     enum m2c_type type = (enum m2c_type)tk_below(t, M2C_N_TYPES);
     uint32_t out = tk_length(t, 80), cols = tk_length(t, 1200);
-    o->rows = tk_rows(t);
+    o->rows = 1 + tk_rows(t);
     struct tk_matrix w = tk_matrix(t, type, out, cols);
     struct tk_mem *x = tk_floats(t, (size_t)o->rows * cols);
     o->out = tk_new(t, (size_t)o->rows * out * 4, 4);

@@ -10,4 +10,5 @@ const struct m2c_cpu_isa m2c_cpu_isa_c = {
     .dot_rows = kern_dot_rows,
     .axpy = kern_axpy,
     .exp_sum = kern_exp_sum,
+    .read = sweep,
 };

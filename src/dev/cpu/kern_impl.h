@@ -52,6 +52,9 @@ struct m2c_cpu_isa {
     /* s[i] = exp(s[i] - top); returns the sum. Relative error of an exp about
      * 1e-7; s[i] <= top. */
     float (*exp_sum)(float *s, size_t n, float top);
+    /* Reads n bytes, a multiple of 256, as fast as memory gives them: the
+     * measure for all of the above. The result only keeps the reads alive. */
+    uint64_t (*read)(const uint8_t *p, size_t n);
 };
 
 extern const struct m2c_cpu_isa m2c_cpu_isa_c;

@@ -50,6 +50,12 @@ bool m2c_cpu_supports(const struct m2c_cpu_isa *isa, enum m2c_op op, enum m2c_ty
 M2C_MUST_USE int m2c_cpu_run(const struct m2c_cpu_isa *isa, struct m2c_pool *pool,
                              const struct m2c_call *call);
 
+/* Reads `bytes` at `p` with every thread of the pool, as fast as memory gives
+ * them: the bandwidth that kernels are measured against. The result is of no
+ * use but to keep the reads alive. */
+uint64_t m2c_cpu_read(const struct m2c_cpu_isa *isa, struct m2c_pool *pool, const void *p,
+                      size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

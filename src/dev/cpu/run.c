@@ -3,6 +3,7 @@
 #include "dev/cpu/kern_impl.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 bool m2c_cpu_supports(const struct m2c_cpu_isa *isa, enum m2c_op op, enum m2c_type type)
 {
@@ -70,4 +71,31 @@ int m2c_cpu_run(const struct m2c_cpu_isa *isa, struct m2c_pool *pool,
     case M2C_N_OPS: return -ENOTSUP;
     }
     return 0;
+}
+
+/* ---- the measure ---- */
+
+enum { READ_CHUNK = 256 << 10, READ_STEP = 256 };
+
+struct reading {
+    const struct m2c_cpu_isa *isa;
+    const uint8_t *p;
+    atomic_uint_fast64_t result;
+};
+
+static void read_steps(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    (void)worker;
+    struct reading *r = ctx;
+    uint64_t v = r->isa->read(r->p + begin * READ_STEP, (end - begin) * READ_STEP);
+    atomic_fetch_or_explicit(&r->result, v, memory_order_relaxed);
+}
+
+uint64_t m2c_cpu_read(const struct m2c_cpu_isa *isa, struct m2c_pool *pool, const void *p,
+                      size_t bytes)
+{
+    struct reading r = {.isa = isa, .p = p};
+    atomic_init(&r.result, 0);
+    m2c_pool_run(pool, bytes / READ_STEP, READ_CHUNK / READ_STEP, read_steps, &r);
+    return atomic_load(&r.result);
 }

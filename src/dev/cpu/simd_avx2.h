@@ -194,6 +194,25 @@ static inline void vg_store(enum m2c_type type, float *p, vg a)
         _mm256_storeu_ps(p + 8 * i, a.v[i]);
 }
 
+/* Reads n bytes, a multiple of 256. The prefetch crosses pages, which the
+ * CPU's own prefetcher does not. */
+static inline uint64_t sweep(const uint8_t *p, size_t n)
+{
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (size_t i = 0; i < n; i += 128) {
+        const __m256i *v = (const __m256i *)(p + i);
+        a = _mm256_or_si256(a, _mm256_loadu_si256(v));
+        b = _mm256_or_si256(b, _mm256_loadu_si256(v + 1));
+        c = _mm256_or_si256(c, _mm256_loadu_si256(v + 2));
+        d = _mm256_or_si256(d, _mm256_loadu_si256(v + 3));
+        _mm_prefetch(p + i + 4096, _MM_HINT_T0);
+        _mm_prefetch(p + i + 4096 + 64, _MM_HINT_T0);
+    }
+    a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+    __m128i q = _mm_or_si128(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    return (uint64_t)_mm_cvtsi128_si64(q) | (uint64_t)_mm_extract_epi64(q, 1);
+}
+
 static inline void prefetch(const void *p)
 {
     _mm_prefetch(p, _MM_HINT_T0);

@@ -168,6 +168,24 @@ static inline void vg_store(enum m2c_type type, float *p, vg a)
     _mm512_storeu_ps(p + 16, a.v[1]);
 }
 
+/* Reads n bytes, a multiple of 256. The prefetch crosses pages, which the
+ * CPU's own prefetcher does not. */
+static inline uint64_t sweep(const uint8_t *p, size_t n)
+{
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (size_t i = 0; i < n; i += 256) {
+        const uint8_t *v = p + i;
+        a = _mm512_or_si512(a, _mm512_loadu_si512(v));
+        b = _mm512_or_si512(b, _mm512_loadu_si512(v + 64));
+        c = _mm512_or_si512(c, _mm512_loadu_si512(v + 128));
+        d = _mm512_or_si512(d, _mm512_loadu_si512(v + 192));
+        for (int k = 0; k < 256; k += 64)
+            _mm_prefetch(v + 4096 + k, _MM_HINT_T0);
+    }
+    a = _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d));
+    return (uint64_t)_mm512_reduce_or_epi64(a);
+}
+
 static inline void prefetch(const void *p)
 {
     _mm_prefetch(p, _MM_HINT_T0);

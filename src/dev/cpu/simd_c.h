@@ -164,6 +164,20 @@ static inline vg vg_natural(enum m2c_type type, vg a)
     return a;
 }
 
+/* Reads n bytes, a multiple of 256. */
+static inline uint64_t sweep(const uint8_t *p, size_t n)
+{
+    uint64_t sum[32] = {0}, v[32];
+    for (size_t i = 0; i < n; i += sizeof(v)) {
+        memcpy(v, p + i, sizeof(v));
+        for (int k = 0; k < 32; k++)
+            sum[k] |= v[k];
+    }
+    for (int k = 1; k < 32; k++)
+        sum[0] |= sum[k];
+    return sum[0];
+}
+
 static inline void prefetch(const void *p)
 {
     (void)p;

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of m2c bench kernels: operands, and one pass of each. */
+#include "tools/bench_impl.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "quant/layout.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- passes ---- */
+
+/* Layers of the buffer, parts of it for plain reads, rows of a matrix. */
+enum { MAX_LAYERS = 64, READ_PARTS = 8, MATRIX_ROWS = 16384, GEMM_ROWS = 4096 };
+
+static int pass_read(struct bench *b, const struct bench_kind *k, uint32_t rep,
+                     struct m2c_err *err)
+{
+    (void)err;
+    struct m2c_pool *pool = k->one_thread ? b->one : b->pool;
+    size_t part = b->s.bytes / READ_PARTS;
+    (void)m2c_cpu_read(b->isa, pool,
+                       (const uint8_t *)b->weights->host + rep % READ_PARTS * part, part);
+    return 0;
+}
+
+static uint32_t layers_of(const struct bench *b, enum m2c_type type)
+{
+    struct m2c_geom g;
+    m2c_slot_geom(type, (uint32_t)b->s.dim, true, &g);
+    uint64_t n = b->s.bytes / ((uint64_t)g.bytes * (uint64_t)b->s.hidden);
+    return (uint32_t)M2C_MIN(n, (uint64_t)MAX_LAYERS);
+}
+
+static struct m2c_ffn_unit unit_of(const struct bench *b, enum m2c_type type, uint32_t layer)
+{
+    struct m2c_geom g;
+    m2c_slot_geom(type, (uint32_t)b->s.dim, true, &g);
+    struct m2c_ffn_unit u = {.dim = (uint32_t)b->s.dim,
+                             .n_neurons = (uint32_t)b->s.hidden,
+                             .has_gate = true,
+                             .act = M2C_ACT_SILU,
+                             .n_classes = 1};
+    u.cls[0].type = type;
+    u.cls[0].base = (struct m2c_mem){
+        b->weights, (size_t)layer * g.bytes * (size_t)b->s.hidden};
+    u.cls[0].stride = g.bytes;
+    memcpy(u.cls[0].code_off, g.code_off, sizeof(g.code_off));
+    memcpy(u.cls[0].scale_off, g.scale_off, sizeof(g.scale_off));
+    return u;
+}
+
+static int finish(struct bench *b, struct m2c_err *err)
+{
+    struct m2c_event *ev;
+    int r = m2c_queue_record(b->queue, &ev, err);
+    if (r < 0)
+        return r;
+    r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    return r;
+}
+
+/* Up, down and sum of one layer, as decode does them. */
+static int pass_ffn(struct bench *b, const struct bench_kind *k, uint32_t rep,
+                    struct m2c_err *err)
+{
+    const uint32_t layer = rep % layers_of(b, k->type), dim = (uint32_t)b->s.dim;
+    struct m2c_ffn_unit u = unit_of(b, k->type, layer);
+    struct m2c_mem list = {b->list,
+                           (size_t)layer * b->n_active * sizeof(struct m2c_neuron_ref)};
+    struct m2c_mem x = {b->x, 0}, h = {b->h, 0}, acc = {b->acc, 0}, y = {b->y, 0};
+    const struct m2c_call calls[] = {
+        {M2C_OP_FFN_UP,
+         .u.ffn_up = {&u, x, list, h, k->rows, b->n_active, M2C_PASS_ANY}},
+        {M2C_OP_FILL, .u.fill = {acc, k->rows * b->segments * dim, 0}},
+        {M2C_OP_FFN_DOWN,
+         .u.ffn_down = {&u, list, h, acc, k->rows, b->n_active, b->seg}},
+        {M2C_OP_FFN_SUM, .u.ffn_sum = {acc, y, k->rows, dim, b->segments}},
+    };
+    for (size_t i = k->up ? 0 : 1; i < (k->down ? M2C_COUNTOF(calls) : 1); i++) {
+        int r = m2c_queue_launch(b->queue, &calls[i], err);
+        if (r < 0)
+            return r;
+    }
+    return finish(b, err);
+}
+
+/* Rows of w: fewer where the product is bound by arithmetic. */
+static uint32_t matrix_rows(const struct bench *b, uint32_t rows)
+{
+    size_t most = b->s.bytes / (4 * (size_t)b->s.dim); /* in f32 */
+    return (uint32_t)M2C_MIN(most, (size_t)(rows > 1 ? GEMM_ROWS : MATRIX_ROWS));
+}
+
+/* A matrix anywhere in the buffer, codes first. */
+static int pass_matmul(struct bench *b, const struct bench_kind *k, uint32_t rep,
+                       struct m2c_err *err)
+{
+    const uint32_t rows = matrix_rows(b, k->rows), dim = (uint32_t)b->s.dim;
+    size_t codes = rows * m2c_code_bytes(k->type, dim);
+    size_t all = codes + rows * m2c_scale_bytes(k->type, dim);
+    size_t at = rep % (uint32_t)(b->s.bytes / all) * all;
+    struct m2c_tensor w = {k->type, rows, dim, {b->weights, at}, {b->weights, at + codes}};
+    struct m2c_call c = {M2C_OP_MATMUL,
+                         .u.matmul = {w, {b->x, 0}, {b->y, 0}, k->rows, false}};
+    int r = m2c_queue_launch(b->queue, &c, err);
+    return r < 0 ? r : finish(b, err);
+}
+
+/* ---- kinds ---- */
+
+static struct bench_kind *add(struct bench *b, const char *name,
+                              int (*pass)(struct bench *, const struct bench_kind *,
+                                          uint32_t, struct m2c_err *),
+                              enum m2c_type type, uint32_t rows)
+{
+    struct bench_kind *k = &b->kind[b->n_kinds++];
+    *k = (struct bench_kind){.name = name, .pass = pass, .type = type, .rows = rows};
+    return k;
+}
+
+static double vector_bytes(const struct bench *b, enum m2c_type type)
+{
+    return (double)(m2c_code_bytes(type, (size_t)b->s.dim) +
+                    m2c_scale_bytes(type, (size_t)b->s.dim));
+}
+
+static void add_ffn(struct bench *b, const char *name, enum m2c_type type, uint32_t rows,
+                    bool up, bool down)
+{
+    struct bench_kind *k = add(b, name, pass_ffn, type, rows);
+    double vectors = (double)b->n_active * ((up ? 2 : 0) + (down ? 1 : 0));
+    k->up = up;
+    k->down = down;
+    k->bytes = vectors * vector_bytes(b, type);
+    k->flops = 2 * vectors * (double)b->s.dim * rows;
+}
+
+static void add_matmul(struct bench *b, const char *name, enum m2c_type type, uint32_t rows)
+{
+    struct bench_kind *k = add(b, name, pass_matmul, type, rows);
+    double n = matrix_rows(b, rows);
+    k->bytes = n * vector_bytes(b, type);
+    k->flops = 2 * n * (double)b->s.dim * rows;
+}
+
+void bench_add_reads(struct bench *b)
+{
+    struct bench_kind *k = add(b, "read", pass_read, M2C_F32, 1);
+    k->bytes = (double)(b->s.bytes / READ_PARTS);
+    k = add(b, "read, 1 thread", pass_read, M2C_F32, 1);
+    k->bytes = (double)(b->s.bytes / READ_PARTS);
+    k->one_thread = true;
+}
+
+void bench_add_kernels(struct bench *b)
+{
+    add_ffn(b, "ffn f16", M2C_F16, 1, true, true);
+    add_ffn(b, "ffn i8", M2C_I8, 1, true, true);
+    add_ffn(b, "ffn i4", M2C_I4, 1, true, true);
+    add_ffn(b, "ffn_up f16", M2C_F16, 1, true, false);
+    add_ffn(b, "ffn_up i8", M2C_I8, 1, true, false);
+    add_ffn(b, "ffn_up i4", M2C_I4, 1, true, false);
+    add_ffn(b, "ffn_down f16", M2C_F16, 1, false, true);
+    add_ffn(b, "ffn_down i8", M2C_I8, 1, false, true);
+    add_ffn(b, "ffn_down i4", M2C_I4, 1, false, true);
+    add_matmul(b, "matvec f32", M2C_F32, 1);
+    add_matmul(b, "matvec f16", M2C_F16, 1);
+    add_matmul(b, "matvec i8", M2C_I8, 1);
+    add_matmul(b, "matmul f16, 64 rows", M2C_F16, BENCH_ROWS);
+    add_matmul(b, "matmul i8, 64 rows", M2C_I8, BENCH_ROWS);
+    add_ffn(b, "ffn f16, 64 rows", M2C_F16, BENCH_ROWS, true, true);
+    add_ffn(b, "ffn i4, 64 rows", M2C_I4, BENCH_ROWS, true, true);
+}
+
+/* ---- setting up ---- */
+
+struct fill {
+    uint64_t *p;
+};
+
+/* Every 16-bit word is an f16 of magnitude 1/16 to 1/8 with random sign and
+ * fraction, so that the same bytes serve as f16 codes, as integer codes and
+ * as scales; bytes other than these would make the same time. */
+static void fill_words(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    (void)worker;
+    uint64_t *p = ((struct fill *)ctx)->p;
+    for (size_t i = begin; i < end; i++) {
+        uint64_t z = (i + 1) * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        p[i] = ((z ^ (z >> 31)) & UINT64_C(0x83ff83ff83ff83ff)) |
+               UINT64_C(0x2c002c002c002c00);
+    }
+}
+
+/* Lists of exactly n_active random ids, one a layer. */
+static void fill_lists(struct bench *b)
+{
+    struct m2c_neuron_ref *out = b->list->host;
+    uint32_t hidden = (uint32_t)b->s.hidden;
+    for (uint32_t l = 0; l < b->lists; l++) {
+        struct m2c_rng rng;
+        m2c_rng_init(&rng, 1, l);
+        uint32_t need = b->n_active;
+        for (uint32_t id = 0; id < hidden && need; id++)
+            if (m2c_rng_below(&rng, hidden - id) < need) {
+                *out++ = (struct m2c_neuron_ref){.id = id, .slot = id};
+                need--;
+            }
+    }
+}
+
+static int alloc_all(struct bench *b, struct m2c_err *err)
+{
+    size_t dim = (size_t)b->s.dim, rows = BENCH_ROWS;
+    struct {
+        struct m2c_buf **buf;
+        size_t bytes;
+    } all[] = {
+        {&b->weights, b->s.bytes + M2C_PAGE},
+        {&b->x, rows * dim * 4},
+        {&b->h, rows * b->n_active * 4},
+        {&b->acc, rows * b->segments * dim * 4},
+        {&b->y, rows * M2C_MAX(dim, (size_t)MATRIX_ROWS) * 4},
+        {&b->list, (size_t)b->lists * b->n_active * sizeof(struct m2c_neuron_ref)},
+    };
+    for (size_t i = 0; i < M2C_COUNTOF(all); i++) {
+        int r = m2c_dev_alloc(b->dev, M2C_PLACE_DEVICE, all[i].bytes, all[i].buf, err);
+        if (r < 0)
+            return r;
+    }
+    struct fill f = {b->weights->host};
+    m2c_pool_run(b->pool, b->weights->bytes / 8, 1 << 16, fill_words, &f);
+    struct m2c_rng rng;
+    m2c_rng_init(&rng, 2, 0);
+    for (size_t i = 0; i < rows * dim; i++)
+        ((float *)b->x->host)[i] = m2c_rng_normal(&rng);
+    for (size_t i = 0; i < rows * b->n_active; i++) /* for ffn_down by itself */
+        ((float *)b->h->host)[i] = m2c_rng_normal(&rng);
+    fill_lists(b);
+    return 0;
+}
+
+/* The last-level cache, by sysfs (sysconf multiplies it on some machines), or
+ * a guess. */
+static uint64_t cache_bytes(void)
+{
+    unsigned long long kib = 0;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
+    if (f && fscanf(f, "%lluK", &kib) != 1)
+        kib = 0;
+    if (f)
+        fclose(f);
+    return kib ? (uint64_t)kib << 10 : UINT64_C(64) << 20;
+}
+
+int bench_open(struct bench *b, struct m2c_err *err)
+{
+    struct m2c_dev_cfg cfg = {
+        .backend = "cpu", .threads = (unsigned)b->s.threads, .isa = b->s.isa};
+    int r = m2c_dev_open(&b->dev, &cfg, err);
+    if (r < 0)
+        return r;
+    b->isa = m2c_cpu_isa_find(m2c_dev_info(b->dev)->isa, err);
+    if (!b->isa)
+        return -ENODEV;
+    if (b->s.bytes == 0)
+        b->s.bytes = M2C_MAX(UINT64_C(1) << 30, 16 * cache_bytes());
+    b->s.bytes = b->s.bytes / M2C_PAGE * M2C_PAGE;
+    if ((r = m2c_queue_open(b->dev, "bench", &b->queue, err)) < 0 ||
+        (r = m2c_pool_open(&b->pool, m2c_dev_info(b->dev)->threads, err)) < 0 ||
+        (r = m2c_pool_open(&b->one, 1, err)) < 0)
+        return r;
+    b->n_active = (uint32_t)(b->s.hidden * b->s.active_percent / 100);
+    b->n_active = M2C_MAX(b->n_active, 1u);
+    b->seg = m2c_dev_seg_neurons(b->dev, (uint32_t)b->s.hidden);
+    b->segments = m2c_ffn_segments((uint32_t)b->s.hidden, b->seg);
+    b->lists = M2C_MAX(layers_of(b, M2C_I4), 1u);
+    if (layers_of(b, M2C_F16) == 0)
+        return m2c_fail(err, -EINVAL, "--bytes: %llu do not hold one layer in f16",
+                        (unsigned long long)b->s.bytes);
+    return alloc_all(b, err);
+}
+
+void bench_close(struct bench *b)
+{
+    m2c_queue_close(b->queue);
+    m2c_pool_close(b->one);
+    m2c_pool_close(b->pool);
+    m2c_dev_close(b->dev);
+}
+
