@@ -12,6 +12,7 @@ static const struct {
 } benches[] = {
     {"kernels", m2c_cmd_bench_kernels, "the CPU's kernels against its memory"},
     {"mem", m2c_cmd_bench_mem, "how fast this machine reads memory"},
+    {"io", m2c_cmd_bench_io, "reads of a file as the DRAM tier makes them"},
 };
 
 int m2c_cmd_bench(int argc, char **argv)

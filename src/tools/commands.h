@@ -12,6 +12,7 @@ extern "C" {
 
 int m2c_cmd_devices(int argc, char **argv);
 int m2c_cmd_bench(int argc, char **argv);
+int m2c_cmd_bench_io(int argc, char **argv);
 int m2c_cmd_bench_kernels(int argc, char **argv);
 int m2c_cmd_bench_mem(int argc, char **argv);
 int m2c_cmd_import(int argc, char **argv);

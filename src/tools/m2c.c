@@ -19,7 +19,7 @@ static const struct m2c_command {
     {"rank", m2c_cmd_rank, "rank neurons by their activity on a text"},
     {"plan", m2c_cmd_plan, "say what memory a config takes"},
     {"devices", m2c_cmd_devices, "list devices and what they can do"},
-    {"bench", m2c_cmd_bench, "measure kernels, memory"},
+    {"bench", m2c_cmd_bench, "measure kernels, memory and reads"},
     {NULL, NULL, NULL},
 };
 
