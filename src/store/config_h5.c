@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* /config of a store. One table of fields serves writing and reading. */
-#include "store/config_h5.h"
+#include "store/config_h5_impl.h"
 
 #include "m2c_config.h"
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_BYTES = 16, HEX_BYTES = 33 };
+enum { NAME_BYTES = 16, HEX_BYTES = 33, MAX_ATTRS = 256 };
 
 struct field {
     const char *name;
@@ -251,7 +251,10 @@ int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c
                      struct m2c_err *err)
 {
     hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE), g = -1;
-    if (gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0)
+    /* All attributes stay in the object's header, which has a checksum of its
+     * own; beyond eight libhdf5 would move them to a heap that has none. */
+    if (gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0 &&
+        H5Pset_attr_phase_change(gcpl, MAX_ATTRS, 0) >= 0)
         g = H5Gcreate2(f, "/config", H5P_DEFAULT, gcpl, H5P_DEFAULT);
     if (gcpl >= 0)
         H5Pclose(gcpl);

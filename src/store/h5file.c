@@ -1,82 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /* Small HDF5 files: written aside, fsynced, renamed. */
-#define _GNU_SOURCE /* asprintf */
-#include "store/h5file.h"
+#include "store/h5file_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+static hid_t create(const char *path)
+{
+    hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS), f = -1;
+    if (fcpl >= 0 && fapl >= 0 && H5Pset_obj_track_times(fcpl, false) >= 0 &&
+        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
+        f = H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl);
+    if (fcpl >= 0)
+        H5Pclose(fcpl);
+    if (fapl >= 0)
+        H5Pclose(fapl);
+    return f;
+}
+
 int m2c_h5_new(struct m2c_h5_new *f, const char *path, struct m2c_err *err)
 {
-    *f = (struct m2c_h5_new){.file = -1};
-    f->path = strdup(path);
-    if (!f->path || asprintf(&f->tmp, "%s.part-%ld", path, (long)getpid()) < 0) {
-        f->tmp = NULL;
-        m2c_h5_drop(f);
-        return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
-    }
+    memset(f, 0, sizeof *f);
+    f->file = -1;
+    int rc = m2c_part_name(path, f->tmp, err);
+    if (rc)
+        return rc;
+    snprintf(f->path, sizeof f->path, "%s", path);
     m2c_h5_quiet_begin(&f->quiet);
-    f->open = true;
-    f->file = H5Fcreate(f->tmp, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    f->file = create(f->tmp);
     if (f->file < 0) {
-        int r = m2c_h5_fail(err, -EIO, "%s: cannot be made", path);
-        m2c_h5_drop(f);
-        return r;
+        rc = m2c_h5_fail(err, -EIO, "%s: cannot be made", path);
+        unlink(f->tmp);
+        m2c_h5_quiet_end(&f->quiet);
+        return rc;
     }
+    f->made = true;
     return 0;
 }
 
-static int sync_file(const char *path)
+static int sync_file(const struct m2c_h5_new *f, struct m2c_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int r = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return r;
+    int fd = open(f->tmp, O_RDONLY | O_CLOEXEC);
+    int rc = fd >= 0 ? fsync(fd) : -1;
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    return rc ? m2c_fail(err, -e, "%s: %s", f->path, strerror(e)) : 0;
 }
 
 int m2c_h5_commit(struct m2c_h5_new *f, struct m2c_err *err)
 {
-    herr_t closed = H5Fclose(f->file);
+    int rc = 0;
+    if (H5Fclose(f->file) < 0)
+        rc = m2c_h5_fail(err, -EIO, "%s: cannot be written", f->path);
     f->file = -1;
-    int r = closed < 0 ? m2c_h5_fail(err, -EIO, "%s: cannot be written", f->path) : 0;
-    int s = r == 0 ? sync_file(f->tmp) : 0;
-    if (s == 0 && r == 0 && rename(f->tmp, f->path) < 0)
-        s = -errno;
-    if (s < 0)
-        r = m2c_fail(err, s, "%s: %s", f->path, strerror(-s));
-    if (r == 0) {
-        free(f->tmp);
-        f->tmp = NULL;
+    if (!rc)
+        rc = sync_file(f, err);
+    if (!rc && rename(f->tmp, f->path)) {
+        int e = errno;
+        rc = m2c_fail(err, -e, "%s: %s", f->path, strerror(e));
     }
-    return r;
+    if (rc)
+        return rc;
+    f->made = false;
+    return m2c_sync_folder(f->path, err);
 }
 
 void m2c_h5_drop(struct m2c_h5_new *f)
 {
-    if (f->file >= 0 && f->open)
+    if (f->file >= 0)
         H5Fclose(f->file);
-    if (f->tmp)
+    f->file = -1;
+    if (f->made)
         unlink(f->tmp);
-    if (f->open)
-        m2c_h5_quiet_end(&f->quiet);
-    free(f->tmp);
-    free(f->path);
-    *f = (struct m2c_h5_new){.file = -1};
+    f->made = false;
+    m2c_h5_quiet_end(&f->quiet);
+}
+
+static hid_t make_group(hid_t file, const char *path)
+{
+    hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE), g = -1;
+    if (gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0)
+        g = H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
+    if (gcpl >= 0)
+        H5Pclose(gcpl);
+    return g;
 }
 
 hid_t m2c_h5_group(hid_t file, const char *path)
 {
-    if (H5Lexists(file, path, H5P_DEFAULT) > 0)
-        return H5Gopen2(file, path, H5P_DEFAULT);
-    hid_t plist = H5Pcreate(H5P_LINK_CREATE);
-    H5Pset_create_intermediate_group(plist, 1);
-    hid_t g = H5Gcreate2(file, path, plist, H5P_DEFAULT, H5P_DEFAULT);
-    H5Pclose(plist);
+    char part[256];
+    hid_t g = -1;
+    for (size_t n = 1; strlen(path) < sizeof part; n++) {
+        if (path[n] != '/' && path[n] != 0)
+            continue;
+        memcpy(part, path, n);
+        part[n] = 0;
+        if (g >= 0)
+            H5Gclose(g);
+        g = H5Lexists(file, part, H5P_DEFAULT) > 0 ? H5Gopen2(file, part, H5P_DEFAULT)
+                                                   : make_group(file, part);
+        if (g < 0 || path[n] == 0)
+            break;
+    }
     return g;
 }

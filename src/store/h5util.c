@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* libhdf5: errors as text, checked attributes and datasets. Owns no state. */
-#include "store/h5util.h"
+#include "store/h5util_impl.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Rank files. */
+/* Rank files. They are small: the whole ranking is in memory, and libhdf5 reads
+ * and writes the arrays. */
 #include "store/rank.h"
 
-#include "store/h5file.h"
+#include "store/h5file_impl.h"
 
 #include <errno.h>
 #include <math.h>
@@ -83,6 +84,22 @@ int m2c_rank_sort(struct m2c_rank *r)
 
 /* ---- files ---- */
 
+/* Over all arrays of a layer, so that a flipped bit is not taken for a rank. */
+static int layer_sum(const struct m2c_rank *r, uint32_t l, char hex[33])
+{
+    const struct m2c_rank_layer *y = &r->layer[l];
+    struct m2c_hasher *h;
+    if (m2c_hasher_open(&h))
+        return -ENOMEM;
+    m2c_hasher_add(h, y->freq, r->n * sizeof *y->freq);
+    m2c_hasher_add(h, y->mean, r->n * sizeof *y->mean);
+    m2c_hasher_add(h, y->m2, r->n * sizeof *y->m2);
+    m2c_hasher_add(h, y->order, r->n * sizeof *y->order);
+    m2c_hash_hex(m2c_hasher_end(h), hex);
+    m2c_hasher_close(h);
+    return 0;
+}
+
 static int write_layer(const struct m2c_rank *r, uint32_t l, const struct m2c_h5_new *f,
                        struct m2c_err *err)
 {
@@ -99,6 +116,12 @@ static int write_layer(const struct m2c_rank *r, uint32_t l, const struct m2c_h5
         e = m2c_h5_write_dset(f->path, g, "m2", &m2c_h5_f32, r->n, y->m2, err);
     if (e == 0)
         e = m2c_h5_write_dset(f->path, g, "order", &m2c_h5_u32, r->n, y->order, err);
+    char sum[33];
+    struct m2c_h5_obj o = {g, f->path, path};
+    if (e == 0 && layer_sum(r, l, sum))
+        e = m2c_fail(err, -ENOMEM, "%s: out of memory", f->path);
+    if (e == 0)
+        e = m2c_h5_put_str(&o, "sum", 0, sizeof sum, sum, err);
     H5Gclose(g);
     return e;
 }
@@ -156,6 +179,24 @@ static int read_array(hid_t file, const char *path, const char *name, uint32_t l
     if (mem >= 0)
         H5Tclose(mem);
     H5Dclose(d);
+    return e;
+}
+
+static int check_sum(const struct m2c_rank *r, hid_t file, const char *path, uint32_t l,
+                     struct m2c_err *err)
+{
+    char name[32], want[33], have[33];
+    snprintf(name, sizeof name, "/layers/%u", l);
+    hid_t g = H5Gopen2(file, name, H5P_DEFAULT);
+    if (g < 0)
+        return m2c_h5_fail(err, -EINVAL, "%s: has no %s", path, name);
+    struct m2c_h5_obj o = {g, path, name};
+    int e = m2c_h5_get_str(&o, "sum", 0, sizeof want, want, err);
+    H5Gclose(g);
+    if (e == 0 && layer_sum(r, l, have))
+        e = m2c_fail(err, -ENOMEM, "%s: out of memory", path);
+    if (e == 0 && strcmp(have, want) != 0)
+        e = m2c_fail(err, -EINVAL, "%s: damaged: %s does not have its sum", path, name);
     return e;
 }
 
@@ -240,6 +281,8 @@ int m2c_rank_read(struct m2c_rank **out, const char *path, struct m2c_hash128 mo
             e = read_array(file, path, "m2", l, &m2c_h5_f32, n, y->m2, err);
         if (e == 0)
             e = read_array(file, path, "order", l, &m2c_h5_u32, n, y->order, err);
+        if (e == 0)
+            e = check_sum(r, file, path, l, err);
         if (e == 0)
             e = check_layer(r, l, path, err);
     }

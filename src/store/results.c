@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing results.h5. */
+/* Writing results.h5: the whole table at once, column by column. */
 #include "store/results.h"
 
-#include "store/h5file.h"
+#include "store/h5file_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,23 +55,34 @@ int m2c_results_samples(struct m2c_results *r, size_t row, const char *name, siz
     return numbers(r, group, name, n, values, err);
 }
 
+/* Variable-length strings, which h5py gives as str. */
+static hid_t make_strings(hid_t group, const char *name, hid_t type, size_t n)
+{
+    hsize_t dims[1] = {n};
+    hid_t space = H5Screate_simple(1, dims, NULL), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t d = -1;
+    if (group >= 0 && space >= 0 && dcpl >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 &&
+        H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Pset_obj_track_times(dcpl, false) >= 0)
+        d = H5Dcreate2(group, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
+    if (dcpl >= 0)
+        H5Pclose(dcpl);
+    if (space >= 0)
+        H5Sclose(space);
+    return d;
+}
+
 int m2c_results_strings(struct m2c_results *r, const char *name, size_t n,
                         const char *const *values, struct m2c_err *err)
 {
-    hsize_t dims[1] = {n};
     hid_t g = m2c_h5_group(r->f.file, "/columns"), type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    hid_t space = H5Screate_simple(1, dims, NULL);
-    hid_t d = g < 0 ? -1
-                    : H5Dcreate2(g, name, type, space, H5P_DEFAULT, H5P_DEFAULT,
-                                 H5P_DEFAULT);
-    herr_t w = d < 0 ? -1 : H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
-    int e = w < 0 ? m2c_h5_fail(err, -EIO, "%s: column %s", r->f.path, name) : 0;
+    hid_t d = type >= 0 ? make_strings(g, name, type, n) : -1;
+    int e = 0;
+    if (d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0))
+        e = m2c_h5_fail(err, -EIO, "%s: column %s", r->f.path, name);
     if (d >= 0)
         H5Dclose(d);
-    H5Sclose(space);
-    H5Tclose(type);
+    if (type >= 0)
+        H5Tclose(type);
     if (g >= 0)
         H5Gclose(g);
     return e;

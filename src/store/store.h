@@ -7,7 +7,7 @@
  *                  of the block itself; checked before libhdf5 parses a byte
  *   head           [4096, head): all HDF5 metadata, /sums and /tokenizer;
  *                  guarded by the digest
- *     /config      attributes (store/config_h5.h): the model, the layout,
+ *     /config      attributes (store/config_h5_impl.h): the model, the layout,
  *                  classes, parts, hashes
  *     /tokenizer   u8[n], attribute `kind`; absent without one
  *     /sums        u64[n]: XXH3-64, one a record of an FFN part, one a MiB of

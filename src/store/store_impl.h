@@ -6,7 +6,8 @@
 #ifndef M2C_STORE_STORE_IMPL_H
 #define M2C_STORE_STORE_IMPL_H
 
-#include "store/config_h5.h"
+#include "store/config_h5_impl.h"
+#include "store/file_impl.h"
 #include "store/plan.h"
 #include "store/store.h"
 #include "store/userblock.h"

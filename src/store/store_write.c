@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,22 +90,11 @@ static int check_target(const char *path, bool overwrite, struct m2c_err *err)
     return 0;
 }
 
-/* The folder of a path, "." when it names none. */
-static void folder_of(const char *path, char out[PATH_MAX])
-{
-    snprintf(out, PATH_MAX, "%s", path);
-    char *slash = strrchr(out, '/');
-    if (!slash)
-        strcpy(out, ".");
-    else
-        slash[slash == out] = 0;
-}
-
 static uint64_t available(const char *path)
 {
     char dir[PATH_MAX];
     struct statvfs v;
-    folder_of(path, dir);
+    m2c_folder_of(path, dir);
     if (statvfs(dir, &v) || v.f_blocks == 0) /* some file systems do not say */
         return UINT64_MAX;
     return (uint64_t)v.f_bavail * v.f_frsize;
@@ -154,12 +142,8 @@ static int reserve(struct m2c_writer *w, struct m2c_err *err)
 /* The hashes are known once all tensors have passed. */
 static int set_hashes(struct m2c_writer *w, struct m2c_hash128 order, struct m2c_err *err)
 {
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), f = -1;
+    hid_t fapl = m2c_writer_access(false), f = -1;
     if (fapl >= 0) {
-#if H5_VERSION_GE(1, 10, 7)
-        H5Pset_file_locking(fapl, false, true);
-#endif
-        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18);
         f = H5Fopen(w->tmp, H5F_ACC_RDWR, fapl);
         H5Pclose(fapl);
     }
@@ -172,20 +156,6 @@ static int set_hashes(struct m2c_writer *w, struct m2c_hash128 order, struct m2c
     if (!rc && (fstat(w->fd, &st) || (uint64_t)st.st_size != w->file_bytes))
         rc = m2c_fail(err, -EIO, "%s: libhdf5 changed the file's length", w->path);
     return rc;
-}
-
-static int sync_folder(const char *path, struct m2c_err *err)
-{
-    char dir[PATH_MAX];
-    folder_of(path, dir);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd >= 0 ? fsync(fd) : -1;
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    if (rc && e != EINVAL) /* some file systems cannot sync a folder */
-        return m2c_fail(err, -e, "%s: %s", dir, strerror(e));
-    return 0;
 }
 
 static int publish(const struct m2c_writer *w, struct m2c_err *err)
@@ -279,7 +249,7 @@ static int write_store(struct m2c_writer *w, const struct m2c_store_config *c,
     if (rc)
         unlink(w->tmp);
     else
-        rc = sync_folder(w->path, err);
+        rc = m2c_sync_folder(w->path, err);
     return rc;
 }
 
@@ -290,10 +260,9 @@ int m2c_store_import(const char *path, struct m2c_import *src,
     char tmp[PATH_MAX];
     struct m2c_store_config c;
     struct m2c_writer w = {.path = path, .tmp = tmp, .fd = -1, .src = src, .opts = opts};
-    int n = snprintf(tmp, sizeof tmp, "%s.part-%ld", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof tmp)
-        return m2c_fail(err, -ENAMETOOLONG, "%s: the path is too long", path);
-    int rc = check_opts(path, opts, m2c_import_cfg(src), &c, err);
+    int rc = m2c_part_name(path, tmp, err);
+    if (!rc)
+        rc = check_opts(path, opts, m2c_import_cfg(src), &c, err);
     if (!rc)
         rc = check_target(path, opts->overwrite, err);
     if (!rc)

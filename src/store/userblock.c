@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The user block of a store, and whole reads and writes at an offset. */
+/* The user block of a store. */
 #include "store/userblock.h"
+
+#include "store/file_impl.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,49 +19,6 @@ enum { CHUNK = 1 << 20, HASH_AT = M2C_USERBLOCK - 8 };
 
 static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
 static const unsigned char hdf5_magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-
-int m2c_pread_all(int fd, const char *path, void *buf, size_t n, uint64_t off,
-                  struct m2c_err *err)
-{
-    unsigned char *p = buf;
-    while (n) {
-        ssize_t got = pread(fd, p, M2C_MIN(n, (size_t)1 << 30), (off_t)off);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int e = errno;
-            return m2c_fail(err, -e, "%s: read at offset %" PRIu64 ": %s", path, off,
-                            strerror(e));
-        }
-        if (got == 0)
-            return m2c_fail(err, -EIO, "%s: ends at offset %" PRIu64 ", %zu bytes missing",
-                            path, off, n);
-        p += got;
-        off += (uint64_t)got;
-        n -= (size_t)got;
-    }
-    return 0;
-}
-
-int m2c_pwrite_all(int fd, const char *path, const void *buf, size_t n, uint64_t off,
-                   struct m2c_err *err)
-{
-    const unsigned char *p = buf;
-    while (n) {
-        ssize_t put = pwrite(fd, p, M2C_MIN(n, (size_t)1 << 30), (off_t)off);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0) {
-            int e = put < 0 ? errno : EIO;
-            return m2c_fail(err, -e, "%s: write at offset %" PRIu64 ": %s", path, off,
-                            strerror(e));
-        }
-        p += put;
-        off += (uint64_t)put;
-        n -= (size_t)put;
-    }
-    return 0;
-}
 
 static void put_u64(unsigned char *p, uint64_t x) { memcpy(p, &x, 8); }
 

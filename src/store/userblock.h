@@ -40,13 +40,6 @@ M2C_MUST_USE int m2c_userblock_seal(int fd, const char *path, uint64_t file_byte
 M2C_MUST_USE int m2c_userblock_digest(int fd, const char *path, uint64_t head_bytes,
                                       struct m2c_hash128 *out, struct m2c_err *err);
 
-/* Whole reads and writes: EINTR and short transfers handled. The end of the
- * file is -EIO ("ends at"); -ENOSPC and others name path and offset. */
-M2C_MUST_USE int m2c_pread_all(int fd, const char *path, void *buf, size_t n, uint64_t off,
-                               struct m2c_err *err);
-M2C_MUST_USE int m2c_pwrite_all(int fd, const char *path, const void *buf, size_t n,
-                                uint64_t off, struct m2c_err *err);
-
 #ifdef __cplusplus
 }
 #endif

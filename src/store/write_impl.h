@@ -44,8 +44,10 @@ struct m2c_writer {
  * offsets. */
 M2C_MUST_USE int m2c_writer_create(struct m2c_writer *w, const struct m2c_store_config *c,
                                    struct m2c_err *err);
-/* The file's size if nothing stands in the way; known before anything is
- * created. */
+/* Access to the file in the making; with `align`, new datasets begin on pages.
+ * Negative: failed. The caller closes it. */
+hid_t m2c_writer_access(bool align);
+/* No less than the file's size; known before anything is created. */
 uint64_t m2c_writer_estimate(const struct m2c_writer *w);
 
 /* All tensors, from the source to the file, with their sums. */

@@ -7,13 +7,13 @@
  * `group`, lists `class_name`, `class_parts`, `class_bits`, `class_type`,
  * `part_name`, `part_type`. `model_hash`, `order_hash`: 32 hex digits.
  * `writer` is for people. */
-#ifndef M2C_STORE_CONFIG_H5_H
-#define M2C_STORE_CONFIG_H5_H
+#ifndef M2C_STORE_CONFIG_H5_IMPL_H
+#define M2C_STORE_CONFIG_H5_IMPL_H
 
 #include "base/hash.h"
 #include "ops/model.h"
 #include "quant/layout.h"
-#include "store/h5util.h"
+#include "store/h5util_impl.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,8 +4,8 @@
  *
  * libhdf5 as Debian builds it is not thread-safe, so only open, import and
  * the writers of small files call it, one thread at a time. */
-#ifndef M2C_STORE_H5UTIL_H
-#define M2C_STORE_H5UTIL_H
+#ifndef M2C_STORE_H5UTIL_IMPL_H
+#define M2C_STORE_H5UTIL_IMPL_H
 
 #include "base/base.h"
 
