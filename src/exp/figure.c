@@ -63,13 +63,6 @@ const struct m2c_figure m2c_figures[] = {
 };
 const size_t m2c_figures_n = M2C_COUNTOF(m2c_figures);
 
-const char *m2c_how_name(enum m2c_how how)
-{
-    static const char *const names[] = {"measured", "simulated", "estimated",
-                                        "unavailable"};
-    return (unsigned)how < M2C_COUNTOF(names) ? names[how] : "?";
-}
-
 int m2c_figure_put(json_t *figures, const char *name, const char *suffix, double value,
                    enum m2c_how how, const char *source, struct m2c_err *err)
 {

@@ -6,15 +6,13 @@
 #define M2C_EXP_FIGURE_H
 
 #include "base/base.h"
+#include "base/how.h"
 
 #include <jansson.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum m2c_how { M2C_MEASURED, M2C_SIMULATED, M2C_ESTIMATED, M2C_UNAVAILABLE };
-const char *m2c_how_name(enum m2c_how how);
 
 struct m2c_figure {
     const char *name, *unit, *help;
