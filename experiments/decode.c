@@ -30,6 +30,8 @@ static int on_token(void *ctx, uint32_t token, struct m2c_err *err)
 {
     struct decode *d = ctx;
     (void)token;
+    if (d->energy)
+        m2c_window_keep(d->energy);
     if (!d->timed || d->energy)
         return 0;
     m2c_engine_stats_reset(d->engine);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Energy meters: cumulative joules by component.
+/* Energy meters: cumulative microjoules by component.
  *
  * A meter reads what the machine reports, or estimates from stated constants
- * and says so. What it cannot know it does not report: a missing component is
- * absent, never zero. */
+ * and says so. What it does not know is unavailable, never zero. Callers
+ * subtract two readings, by m2c_meter_between, which refuses windows that the
+ * source cannot resolve or has lost count in. A meter is used by one thread at
+ * a time. Each source is one file and one line of the registry. */
 #ifndef M2C_METER_METER_H
 #define M2C_METER_METER_H
 
+#include "base/how.h"
 #include "base/plugin.h"
 
 #ifdef __cplusplus
@@ -14,14 +17,16 @@ extern "C" {
 #endif
 
 enum m2c_component { M2C_CPU, M2C_DRAM, M2C_SSD, M2C_GPU, M2C_N_COMPONENTS };
-const char *m2c_component_name(enum m2c_component c); /* "cpu", "dram", … */
+const char *m2c_component_name(enum m2c_component c); /* "cpu", "dram", "ssd", "gpu" */
 
 struct m2c_meter_cfg {
-    const char *powercap; /* "" or NULL: /sys/class/powercap */
-    /* of the model meter */
+    const char *powercap; /* of rapl; "" or NULL: /sys/class/powercap */
+    /* of the model meter, all >= 0 */
     double cpu_busy_w; /* a busy core */
     double cpu_idle_w; /* the package */
     double dram_w_per_gib, ssd_w, ssd_j_per_gb;
+    /* of the null meter: the Nth reading fails; 0: none */
+    unsigned fail_nth;
 };
 
 /* What the model meter estimates from: the caller's own cumulative counts. */
@@ -32,32 +37,53 @@ struct m2c_load {
 };
 
 struct m2c_reading {
-    bool known[M2C_N_COMPONENTS];
-    double joules[M2C_N_COMPONENTS]; /* since open, wrap-around undone */
+    uint64_t at_ns;                     /* CLOCK_MONOTONIC */
+    uint64_t uj[M2C_N_COMPONENTS];      /* since open, wrap-around undone; 0 if unknown */
+    enum m2c_how how[M2C_N_COMPONENTS]; /* what uj is */
+    uint32_t gaps;                      /* how often count was lost until now */
 };
 
 struct m2c_meter;
 
 const struct m2c_plugin *const *m2c_meter_list(void); /* NULL-terminated */
 
-/* -ENODEV where the machine has no such source, -EACCES where it is not
- * allowed to be read (detail says how to allow it). */
+/* -ENOENT for an unknown meter, -ENODEV where the machine has no such source,
+ * -EACCES where it is not allowed to be read (detail says how to allow it),
+ * -EINVAL for constants below zero. */
 M2C_MUST_USE int m2c_meter_open(struct m2c_meter **out, const char *name,
                                 const struct m2c_meter_cfg *cfg, struct m2c_err *err);
 void m2c_meter_close(struct m2c_meter *m); /* accepts NULL */
 const char *m2c_meter_name(const struct m2c_meter *m);
-bool m2c_meter_measures(const struct m2c_meter *m); /* false: estimates */
+/* What its figures are; UNAVAILABLE for the null meter. */
+enum m2c_how m2c_meter_how(const struct m2c_meter *m);
 /* Where the joules come from, with constants; borrowed. */
 const char *m2c_meter_source(const struct m2c_meter *m);
-/* Shortest window that a source's own tick allows, in seconds. */
-double m2c_meter_window_s(const struct m2c_meter *m);
-/* -EIO when a source vanished. Read at least once a wrap (RAPL: minutes). */
+
+/* How often the source renews its counters; 0: at every reading. */
+uint64_t m2c_meter_tick_ns(const struct m2c_meter *m);
+/* The shortest window that m2c_meter_between accepts: both ends are off by up
+ * to a tick, so M2C_METER_TICKS of them keep the error within 4 %. */
+enum { M2C_METER_TICKS = 50 };
+uint64_t m2c_meter_window_ns(const struct m2c_meter *m);
+
+/* `load` may be NULL for meters that do not estimate. -EIO when a source has
+ * vanished or makes no sense. */
 M2C_MUST_USE int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
                                 struct m2c_reading *out, struct m2c_err *err);
+/* For long windows, as often as convenient: reads counters that might otherwise
+ * wrap round unseen, which is due every few seconds to minutes; else does
+ * nothing. What fails here will show in the next reading. */
+void m2c_meter_keep(struct m2c_meter *m);
 
-/* Operational carbon in gCO2: joules times the grid's intensity (M2Cache,
- * arXiv 2410.14740, Eq. 1, with embodied carbon taken as 0 as there). */
-double m2c_carbon_g(double joules, double g_per_kwh);
+struct m2c_energy {
+    double seconds;
+    double joules[M2C_N_COMPONENTS]; /* NaN if unavailable */
+    enum m2c_how how[M2C_N_COMPONENTS];
+    const char *why; /* why nothing is available though the meter knows it; or NULL */
+};
+/* From reading `a` to the later `b` of the same meter. */
+void m2c_meter_between(const struct m2c_meter *m, const struct m2c_reading *a,
+                       const struct m2c_reading *b, struct m2c_energy *out);
 
 #ifdef __cplusplus
 }

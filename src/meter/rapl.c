@@ -2,22 +2,28 @@
 /* RAPL through Linux powercap: every package and DRAM domain, counters in
  * microjoules that wrap at max_energy_range_uj. A subdomain of a package
  * (core, uncore) is part of it and is not counted again; DRAM is not part of
- * it. */
+ * it. psys and intel-rapl-mmio see the same packages another way. Works on AMD
+ * too, whose driver has the same names. Interface:
+ * Documentation/power/powercap/powercap.rst of Linux. */
 #include "meter/meter_impl.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DOMAINS = 64 };
+enum { MAX_DOMAINS = 64, PATH_BYTES = 512 };
+
+/* No package or DRAM of one socket takes more, so a counter does not go round
+ * sooner than its range at this power. */
+#define MAX_W 1000.0
 
 struct domain {
-    char path[512]; /* of energy_uj */
+    char path[PATH_BYTES]; /* of energy_uj */
     enum m2c_component component;
-    uint64_t last, range; /* µJ */
-    double sum;           /* J since open */
+    uint64_t last, range, sum; /* µJ; sum: since open */
 };
 
 struct rapl {
@@ -25,16 +31,47 @@ struct rapl {
     struct domain d[MAX_DOMAINS];
 };
 
-static int read_u64(const char *path, uint64_t *out)
+/* A first line without its end. -EIO when there is none. */
+static int read_line(const char *path, char *out, int size)
 {
     FILE *f = fopen(path, "re");
     if (!f)
         return -errno;
-    unsigned long long v;
-    int n = fscanf(f, "%llu", &v);
+    errno = 0;
+    int r = fgets(out, size, f) ? 0 : errno ? -errno : -EIO;
     fclose(f);
+    if (r == 0)
+        out[strcspn(out, "\n")] = 0;
+    return r;
+}
+
+static int read_u64(const char *path, uint64_t *out)
+{
+    char text[64], *end;
+    int r = read_line(path, text, sizeof text);
+    if (r < 0)
+        return r;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || errno)
+        return -EBADMSG;
     *out = v;
-    return n == 1 ? 0 : -EIO;
+    return 0;
+}
+
+static int fail(const char *path, int code, struct m2c_err *err)
+{
+    return m2c_fail(err, code == -EACCES ? code : -EIO, "rapl: %s: %s", path,
+                    code == -EBADMSG ? "not a whole number" : strerror(-code));
+}
+
+static int fail_access(const char *path, const char *root, struct m2c_err *err)
+{
+    return m2c_fail(
+        err, -EACCES,
+        "rapl: %s may not be read; to allow it until the next start, as root: "
+        "chmod a+r %s/intel-rapl:*/energy_uj",
+        path, root);
 }
 
 static bool component_of(const char *name, enum m2c_component *out)
@@ -43,36 +80,39 @@ static bool component_of(const char *name, enum m2c_component *out)
     return *out == M2C_DRAM || strncmp(name, "package", 7) == 0;
 }
 
+static bool join(char *out, const char *root, const char *zone, const char *file)
+{
+    int n = snprintf(out, PATH_BYTES, "%s/%s/%s", root, zone, file);
+    return n > 0 && n < PATH_BYTES;
+}
+
 /* A zone that is counted becomes a domain; others are passed over. */
 static int add_zone(struct rapl *s, const char *root, const char *zone,
                     struct m2c_err *err)
 {
-    char path[480], name[64] = "";
+    char path[PATH_BYTES], name[64];
+    if (s->n == MAX_DOMAINS)
+        return m2c_fail(err, -E2BIG, "rapl: more than %d domains in %s", MAX_DOMAINS,
+                        root);
     struct domain *d = &s->d[s->n];
-    snprintf(path, sizeof path, "%s/%s/name", root, zone);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return 0;
-    if (!fgets(name, sizeof name, f))
-        name[0] = 0;
-    fclose(f);
-    name[strcspn(name, "\n")] = 0;
+    if (!join(path, root, zone, "max_energy_range_uj"))
+        return m2c_fail(err, -ENAMETOOLONG, "rapl: %s: the path is too long", root);
+    (void)join(path, root, zone, "name");
+    int r = read_line(path, name, sizeof name);
+    if (r < 0)
+        return fail(path, r, err);
     if (!component_of(name, &d->component))
         return 0;
-    if (s->n == MAX_DOMAINS)
-        return m2c_fail(err, -E2BIG, "rapl: more than %d domains", MAX_DOMAINS);
-    snprintf(path, sizeof path, "%s/%s/max_energy_range_uj", root, zone);
-    int r = read_u64(path, &d->range);
+    (void)join(path, root, zone, "max_energy_range_uj");
+    r = read_u64(path, &d->range);
     if (r < 0)
-        return m2c_fail(err, r, "%s: %s", path, strerror(-r));
-    snprintf(d->path, sizeof d->path, "%.440s/%.32s/energy_uj", root, zone);
+        return fail(path, r, err);
+    if (d->range == 0)
+        return m2c_fail(err, -EIO, "rapl: %s is 0", path);
+    (void)join(d->path, root, zone, "energy_uj");
     r = read_u64(d->path, &d->last);
-    if (r == -EACCES)
-        return m2c_fail(err, r,
-                        "%s: not allowed to be read; as root: chmod o+r %s/*/energy_uj",
-                        d->path, root);
     if (r < 0)
-        return m2c_fail(err, r, "%s: %s", d->path, strerror(-r));
+        return r == -EACCES ? fail_access(d->path, root, err) : fail(d->path, r, err);
     s->n++;
     return 0;
 }
@@ -80,9 +120,11 @@ static int add_zone(struct rapl *s, const char *root, const char *zone,
 static int open_rapl(struct m2c_meter *m, struct m2c_err *err)
 {
     struct rapl *s = m->priv;
-    const char *root = m->cfg.powercap && m->cfg.powercap[0] ? m->cfg.powercap
-                                                             : "/sys/class/powercap";
+    const char *root =
+        m->cfg.powercap && m->cfg.powercap[0] ? m->cfg.powercap : "/sys/class/powercap";
     DIR *dir = opendir(root);
+    if (!dir && errno == EACCES)
+        return m2c_fail(err, -EACCES, "rapl: %s may not be read", root);
     if (!dir)
         return m2c_fail(err, -ENODEV, "rapl: %s: %s", root, strerror(errno));
     int r = 0;
@@ -93,6 +135,10 @@ static int open_rapl(struct m2c_meter *m, struct m2c_err *err)
     closedir(dir);
     if (r == 0 && s->n == 0)
         r = m2c_fail(err, -ENODEV, "rapl: %s lists no package or DRAM domain", root);
+    uint64_t least = UINT64_MAX;
+    for (unsigned i = 0; i < s->n; i++)
+        least = M2C_MIN(least, s->d[i].range);
+    m->max_gap_ns = (uint64_t)M2C_MIN((double)least * 1e3 / MAX_W, 1e18);
     snprintf(m->source, sizeof m->source, "RAPL (%.100s), %u domains", root, s->n);
     return r;
 }
@@ -107,16 +153,14 @@ static int read_rapl(struct m2c_meter *m, const struct m2c_load *load,
         uint64_t now = 0;
         int r = read_u64(d->path, &now);
         if (r < 0)
-            return m2c_fail(err, -EIO, "%s: %s", d->path, strerror(-r));
-        uint64_t moved = now >= d->last ? now - d->last : d->range - d->last + now;
-        if (now < d->last && d->last > d->range)
-            return m2c_fail(err, -EIO, "%s: went back from %llu to %llu, range %llu", d->path,
-                            (unsigned long long)d->last, (unsigned long long)now,
-                            (unsigned long long)d->range);
-        d->sum += (double)moved * 1e-6;
+            return fail(d->path, r, err);
+        if (now > d->range)
+            return m2c_fail(err, -EIO, "rapl: %s: %llu is above its range, %llu", d->path,
+                            (unsigned long long)now, (unsigned long long)d->range);
+        d->sum += now >= d->last ? now - d->last : d->range - d->last + now;
         d->last = now;
-        out->known[d->component] = true;
-        out->joules[d->component] += d->sum;
+        out->uj[d->component] += d->sum;
+        out->how[d->component] = M2C_MEASURED;
     }
     return 0;
 }
@@ -125,8 +169,8 @@ const struct m2c_meter_ops m2c_meter_rapl = {
     .p = {.name = "rapl",
           .desc = "RAPL counters through Linux powercap",
           .priv_size = sizeof(struct rapl)},
-    .measures = true,
-    .window_s = 0.05, /* counters tick each millisecond: 50 ticks, 2 % */
+    .how = M2C_MEASURED,
+    .tick_ns = 1000000, /* the hardware's update period, about 1 ms */
     .open = open_rapl,
     .read = read_rapl,
 };
