@@ -310,8 +310,13 @@ int m2c_exp_sweep(const struct m2c_optset *config, const struct m2c_exp_cfg *cfg
     }
     close_model(&s);
     json_decref(s.identity);
-    if (r == 0)
-        r = m2c_exp_export(cfg->dir, err);
+    /* what is finished is worth a table, though the rest was interrupted */
+    if (r == 0 || (r == -EINTR && out->ran)) {
+        struct m2c_err late = {0};
+        int x = m2c_exp_export(cfg->dir, &late);
+        if (r == 0 && x < 0)
+            r = m2c_fail(err, x, "%s", late.msg);
+    }
     m2c_journal_close(s.journal);
     m2c_sweep_free(&s.sweep);
     return r;
