@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Registry of backends, and what holds for all of them: budgets, bounds,
- * support, counters. */
+/* Registry of backends, opening and closing of devices, memory and its
+ * budget. Queues and events are in queue.c. Invariant: everything made from a
+ * device is in one of its lists until it is freed, so close leaves nothing. */
 #include "dev/dev_impl.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct m2c_dev_ops *const registry[] = {
     &m2c_dev_cpu,
@@ -14,89 +15,156 @@ static const struct m2c_dev_ops *const registry[] = {
     NULL,
 };
 
-struct alloc {
-    struct m2c_buf buf; /* first: a buffer is cast back to its node */
-    struct alloc *next, **link;
-};
-
 const struct m2c_plugin *const *m2c_dev_backends(void)
 {
     return (const struct m2c_plugin *const *)(const void *)registry;
+}
+
+int m2c_dev_ops_check(const struct m2c_dev_ops *ops, struct m2c_err *err)
+{
+    const void *const one[] = {ops, NULL};
+    int r = m2c_plugin_check(one, "backend", err);
+    if (r < 0)
+        return r;
+    const struct {
+        const char *name;
+        bool there;
+    } hooks[] = {
+        {"open", ops->open},
+        {"alloc", ops->alloc},
+        {"free", ops->free},
+        {"queue_open", ops->queue_open},
+        {"copy", ops->copy},
+        {"launch", ops->launch},
+        {"record", ops->record},
+        {"after", ops->after},
+        {"event_wait", ops->event_wait},
+        {"event_passed", ops->event_passed},
+        {"supports", ops->supports},
+        {"seg_neurons", ops->seg_neurons},
+    };
+    for (size_t i = 0; i < M2C_COUNTOF(hooks); i++) {
+        if (!hooks[i].there)
+            return m2c_fail(err, -EINVAL, "backend '%s' lacks the mandatory hook '%s'",
+                            ops->p.name, hooks[i].name);
+    }
+    return 0;
+}
+
+/* ---- devices ---- */
+
+static int set_limit(struct m2c_dev *dev, struct m2c_err *err)
+{
+    dev->limit = dev->cfg.bytes ? dev->cfg.bytes : dev->info.mem_bytes;
+    if (dev->limit > dev->info.mem_bytes)
+        return m2c_fail(err, -ENOMEM, "device.bytes is %" PRIu64 ", but %s has %" PRIu64,
+                        dev->limit, dev->info.name, dev->info.mem_bytes);
+    return 0;
+}
+
+int m2c_dev_open_ops(struct m2c_dev **out, const struct m2c_dev_ops *ops,
+                     const struct m2c_dev_cfg *cfg, struct m2c_err *err)
+{
+    int r = m2c_dev_ops_check(ops, err);
+    if (r < 0)
+        return r;
+    struct m2c_dev *dev = calloc(1, sizeof *dev);
+    if (!dev || !(dev->priv = calloc(1, ops->p.priv_size ? ops->p.priv_size : 1))) {
+        free(dev);
+        return m2c_fail(err, -ENOMEM, "device %s: out of memory", ops->p.name);
+    }
+    dev->ops = ops;
+    dev->cfg = *cfg;
+    snprintf(dev->info.backend, sizeof dev->info.backend, "%s", ops->p.name);
+    r = ops->open(dev, err);
+    if (r == 0)
+        r = set_limit(dev, err);
+    if (r < 0) {
+        m2c_dev_close(dev);
+        return r;
+    }
+    *out = dev;
+    return 0;
 }
 
 int m2c_dev_open(struct m2c_dev **out, const struct m2c_dev_cfg *cfg, struct m2c_err *err)
 {
     const struct m2c_dev_ops *ops = m2c_plugin_find(
         (const void *const *)(const void *)registry, "backend", cfg->backend, err);
-    if (!ops)
-        return -ENOENT;
-    struct m2c_dev *dev = calloc(1, sizeof *dev);
-    if (!dev || !(dev->priv = calloc(1, ops->p.priv_size ? ops->p.priv_size : 1))) {
-        free(dev);
-        return m2c_fail(err, -ENOMEM, "device: out of memory");
-    }
-    dev->ops = ops;
-    dev->cfg = *cfg;
-    snprintf(dev->info.backend, sizeof dev->info.backend, "%s", ops->p.name);
-    int r = ops->open(dev, err);
-    if (r < 0) {
-        m2c_dev_close(dev);
-        return r;
-    }
-    dev->limit = cfg->bytes && cfg->bytes < dev->info.mem_bytes ? cfg->bytes
-                                                                : dev->info.mem_bytes;
-    *out = dev;
-    return 0;
+    return ops ? m2c_dev_open_ops(out, ops, cfg, err) : -ENOENT;
 }
 
-void m2c_dev_close(struct m2c_dev *dev)
+const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev)
 {
-    if (!dev)
-        return;
-    while (dev->allocs)
-        m2c_dev_free(dev, &dev->allocs->buf);
-    dev->ops->close(dev);
-    free(dev->priv);
-    free(dev);
+    return &dev->info;
 }
-
-const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev) { return &dev->info; }
 
 uint32_t m2c_dev_seg_neurons(const struct m2c_dev *dev, uint32_t n_neurons)
 {
     return dev->ops->seg_neurons(dev, n_neurons);
 }
 
+bool m2c_dev_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type)
+{
+    return dev->ops->supports(dev, op, type);
+}
+
+void m2c_dev_counters(const struct m2c_dev *dev, struct m2c_dev_counters *out)
+{
+    *out = dev->count;
+}
+
 /* ---- memory ---- */
 
-static const char *place_name(enum m2c_place p)
+struct m2c_alloc {
+    struct m2c_buf buf; /* first: a buffer is cast back to its node */
+    struct m2c_alloc *next, **link;
+};
+
+static const char *const place_name[M2C_N_PLACES] = {
+    [M2C_PLACE_DEVICE] = "device",
+    [M2C_PLACE_PINNED] = "pinned host",
+    [M2C_PLACE_HOST] = "host",
+};
+
+static int check_budget(const struct m2c_dev *dev, enum m2c_place place, size_t bytes,
+                        struct m2c_err *err)
 {
-    static const char *const names[] = {"device", "pinned host", "host"};
-    return names[p];
+    if ((unsigned)place >= M2C_N_PLACES)
+        return m2c_fail(err, -EINVAL, "device %s: there is no place %d", dev->info.name,
+                        (int)place);
+    if (place == M2C_PLACE_DEVICE && !m2c_range_ok(dev->used[place], bytes, dev->limit))
+        return m2c_fail(err, -ENOMEM,
+                        "device %s: %zu bytes of device memory asked for, %" PRIu64
+                        " of %" PRIu64 " in use (the limit is %s)",
+                        dev->info.name, bytes, dev->used[place], dev->limit,
+                        dev->cfg.bytes ? "device.bytes" : "all that it has");
+    if (bytes > dev->info.max_alloc)
+        return m2c_fail(err, -ENOMEM,
+                        "device %s: %zu bytes of %s memory asked for, at most %" PRIu64
+                        " at once",
+                        dev->info.name, bytes, place_name[place], dev->info.max_alloc);
+    return 0;
 }
 
 int m2c_dev_alloc(struct m2c_dev *dev, enum m2c_place place, size_t bytes,
                   struct m2c_buf **out, struct m2c_err *err)
 {
-    if (place == M2C_PLACE_DEVICE && !m2c_range_ok(dev->used[place], bytes, dev->limit))
-        return m2c_fail(err, -ENOMEM,
-                        "device %s: %zu bytes asked for, %llu of %llu in use "
-                        "(device.bytes)",
-                        dev->info.name, bytes, (unsigned long long)dev->used[place],
-                        (unsigned long long)dev->limit);
-    if (bytes > dev->info.max_alloc)
-        return m2c_fail(err, -ENOMEM, "device %s: %zu bytes asked for, at most %llu at once",
-                        dev->info.name, bytes, (unsigned long long)dev->info.max_alloc);
-    struct alloc *a = calloc(1, sizeof *a);
+    struct m2c_err own = {0};
+    int r = check_budget(dev, place, bytes, err);
+    if (r < 0)
+        return r;
+    struct m2c_alloc *a = calloc(1, sizeof *a);
     if (!a)
-        return m2c_fail(err, -ENOMEM, "device: out of memory");
+        return m2c_fail(err, -ENOMEM, "device %s: out of memory", dev->info.name);
     a->buf.bytes = bytes;
     a->buf.place = (int)place;
-    int r = dev->ops->alloc(dev, &a->buf);
+    r = dev->ops->alloc(dev, &a->buf, &own);
     if (r < 0) {
         free(a);
-        return m2c_fail(err, r, "device %s: %zu bytes of %s memory: %s", dev->info.name,
-                        bytes, place_name(place), strerror(-r));
+        return m2c_fail(
+            err, r, "device %s: %zu bytes of %s memory asked for, %" PRIu64 " in use: %s",
+            dev->info.name, bytes, place_name[place], dev->used[place], own.msg);
     }
     a->next = dev->allocs;
     a->link = &dev->allocs;
@@ -113,7 +181,7 @@ void m2c_dev_free(struct m2c_dev *dev, struct m2c_buf *buf)
 {
     if (!buf)
         return;
-    struct alloc *a = (struct alloc *)buf;
+    struct m2c_alloc *a = (struct m2c_alloc *)buf;
     *a->link = a->next;
     if (a->next)
         a->next->link = a->link;
@@ -132,135 +200,20 @@ uint64_t m2c_dev_peak(const struct m2c_dev *dev, enum m2c_place place)
     return dev->peak[place];
 }
 
-void m2c_dev_counters(const struct m2c_dev *dev, struct m2c_dev_counters *out)
+/* Queues first: they drain, and may wait for each other and for events, but
+ * for nothing that only the host would do. */
+void m2c_dev_close(struct m2c_dev *dev)
 {
-    *out = dev->count;
-}
-
-/* ---- queues ---- */
-
-int m2c_queue_open(struct m2c_dev *dev, const char *name, struct m2c_queue **out,
-                   struct m2c_err *err)
-{
-    struct m2c_queue *q = calloc(1, sizeof *q);
-    if (!q)
-        return m2c_fail(err, -ENOMEM, "queue %s: out of memory", name);
-    q->dev = dev;
-    snprintf(q->name, sizeof q->name, "%s", name);
-    int r = dev->ops->queue_open(q, err);
-    if (r < 0) {
-        free(q);
-        return r;
-    }
-    *out = q;
-    return 0;
-}
-
-void m2c_queue_close(struct m2c_queue *q)
-{
-    if (!q)
+    if (!dev)
         return;
-    q->dev->ops->queue_close(q);
-    free(q);
-}
-
-bool m2c_dev_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type)
-{
-    return dev->ops->supports(dev, op, type);
-}
-
-static int queue_result(struct m2c_queue *q, int r, const char *what, struct m2c_err *err)
-{
-    if (r >= 0)
-        return r;
-    return m2c_fail(err, r, "device %s, queue %s: %s: %s", q->dev->info.name, q->name, what,
-                    strerror(-r));
-}
-
-int m2c_queue_copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n,
-                   struct m2c_err *err)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct m2c_copy *c = &batch[i];
-        if (!m2c_range_ok(c->dst.off, c->bytes, c->dst.buf->bytes) ||
-            !m2c_range_ok(c->src.off, c->bytes, c->src.buf->bytes))
-            return m2c_fail(err, -EINVAL, "copy %zu of %zu: %zu bytes leave their buffer", i,
-                            n, c->bytes);
-        bytes += c->bytes;
-    }
-    q->dev->count.copies += n;
-    q->dev->count.copy_bytes += bytes;
-    return queue_result(q, q->dev->ops->copy(q, batch, n), "copy", err);
-}
-
-static int check_support(const struct m2c_dev *dev, const struct m2c_call *call,
-                         struct m2c_err *err)
-{
-    const struct m2c_ffn_unit *u = call->op == M2C_OP_FFN_UP     ? call->u.ffn_up.unit
-                                   : call->op == M2C_OP_FFN_DOWN ? call->u.ffn_down.unit
-                                                                 : NULL;
-    enum m2c_type type = m2c_call_type(call);
-    uint32_t n = u ? u->n_classes : 1;
-    for (uint32_t c = 0; c < n; c++) {
-        if (u)
-            type = u->cls[c].type;
-        if ((!u || u->cls[c].base.buf) && !m2c_dev_supports(dev, call->op, type))
-            return m2c_fail(err, -ENOTSUP, "device %s does not do %s on %s",
-                            dev->info.name, m2c_op_name(call->op), m2c_type_name(type));
-    }
-    return 0;
-}
-
-int m2c_queue_launch(struct m2c_queue *q, const struct m2c_call *call, struct m2c_err *err)
-{
-    int r = m2c_call_check(call, err);
-    if (r == 0)
-        r = check_support(q->dev, call, err);
-    if (r < 0)
-        return r;
-    q->dev->count.launches++;
-    return queue_result(q, q->dev->ops->launch(q, call), m2c_op_name(call->op), err);
-}
-
-int m2c_queue_record(struct m2c_queue *q, struct m2c_event **out, struct m2c_err *err)
-{
-    struct m2c_event *ev = calloc(1, sizeof *ev);
-    if (!ev)
-        return m2c_fail(err, -ENOMEM, "event: out of memory");
-    ev->dev = q->dev;
-    int r = q->dev->ops->record(q, ev);
-    if (r < 0) {
-        free(ev);
-        return queue_result(q, r, "record", err);
-    }
-    q->dev->count.events++;
-    *out = ev;
-    return 0;
-}
-
-int m2c_queue_after(struct m2c_queue *q, struct m2c_event *ev, struct m2c_err *err)
-{
-    return queue_result(q, q->dev->ops->after(q, ev), "after", err);
-}
-
-int m2c_event_wait(struct m2c_event *ev, uint64_t *device_ns, struct m2c_err *err)
-{
-    uint64_t ns = 0;
-    int r = ev->dev->ops->event_wait(ev, &ns);
-    if (device_ns)
-        *device_ns = ns;
-    return r < 0 ? m2c_fail(err, r, "device %s: work on a queue failed: %s",
-                            ev->dev->info.name, strerror(-r))
-                 : 0;
-}
-
-bool m2c_event_passed(struct m2c_event *ev) { return ev->dev->ops->event_passed(ev); }
-
-void m2c_event_free(struct m2c_event *ev)
-{
-    if (!ev)
-        return;
-    ev->dev->ops->event_free(ev);
-    free(ev);
+    while (dev->queues)
+        m2c_queue_close(dev->queues);
+    while (dev->events)
+        m2c_event_free(dev->events);
+    while (dev->allocs)
+        m2c_dev_free(dev, &dev->allocs->buf);
+    if (dev->ops->close)
+        dev->ops->close(dev);
+    free(dev->priv);
+    free(dev);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A device that computes nothing and fails on request. Everything completes
- * when it is enqueued; outputs keep the zeroes they were allocated with. For
- * tests of what stands above: cfg.fail_nth makes the Nth fallible call fail
- * with -EIO. */
+ * when it is enqueued; neither ops nor copies write, so that memory keeps the
+ * zeroes it was allocated with. For tests of what stands above: cfg.fail_nth
+ * makes the Nth call of a fallible hook, from open on, fail with -EIO. */
 #include "dev/dev_impl.h"
 
 #include "base/clock.h"
@@ -15,10 +15,12 @@ struct null {
     unsigned calls;
 };
 
-static int fallible(struct m2c_dev *dev)
+static int fallible(struct m2c_dev *dev, struct m2c_err *err)
 {
     struct null *s = dev->priv;
-    return ++s->calls == dev->cfg.fail_nth ? -EIO : 0;
+    if (++s->calls != dev->cfg.fail_nth)
+        return 0;
+    return m2c_fail(err, -EIO, "null: call %u fails as asked", s->calls);
 }
 
 static int open_null(struct m2c_dev *dev, struct m2c_err *err)
@@ -32,15 +34,16 @@ static int open_null(struct m2c_dev *dev, struct m2c_err *err)
     dev->info.gemm_rows = UINT32_MAX;
     dev->info.threads = 1;
     dev->info.unified = true;
-    int r = fallible(dev);
-    return r < 0 ? m2c_fail(err, r, "null: fails as asked") : 0;
+    return fallible(dev, err);
 }
 
-static void close_null(struct m2c_dev *dev) { (void)dev; }
-
-static int alloc_null(struct m2c_dev *dev, struct m2c_buf *buf)
+static int alloc_null(struct m2c_dev *dev, struct m2c_buf *buf, struct m2c_err *err)
 {
-    return fallible(dev) < 0 ? -EIO : m2c_pages_alloc(buf->bytes, &buf->host);
+    int r = fallible(dev, err);
+    if (r < 0)
+        return r;
+    r = m2c_pages_alloc(buf->bytes, &buf->host);
+    return r < 0 ? m2c_fail(err, r, "the system has no more memory") : 0;
 }
 
 static void free_null(struct m2c_dev *dev, struct m2c_buf *buf)
@@ -51,41 +54,39 @@ static void free_null(struct m2c_dev *dev, struct m2c_buf *buf)
 
 static int queue_open(struct m2c_queue *q, struct m2c_err *err)
 {
-    int r = fallible(q->dev);
-    return r < 0 ? m2c_fail(err, r, "queue %s: fails as asked", q->name) : 0;
+    return fallible(q->dev, err);
 }
 
-static void queue_close(struct m2c_queue *q) { (void)q; }
-
-static int copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n)
+static int copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n,
+                struct m2c_err *err)
 {
     (void)batch;
     (void)n;
-    return fallible(q->dev);
+    return fallible(q->dev, err);
 }
 
-static int launch(struct m2c_queue *q, const struct m2c_call *call)
+static int launch(struct m2c_queue *q, const struct m2c_call *call, struct m2c_err *err)
 {
     (void)call;
-    return fallible(q->dev);
+    return fallible(q->dev, err);
 }
 
-static int record(struct m2c_queue *q, struct m2c_event *ev)
+static int record(struct m2c_queue *q, struct m2c_event *ev, struct m2c_err *err)
 {
     (void)ev;
-    return fallible(q->dev);
+    return fallible(q->dev, err);
 }
 
-static int after(struct m2c_queue *q, struct m2c_event *ev)
+static int after(struct m2c_queue *q, struct m2c_event *ev, struct m2c_err *err)
 {
     (void)ev;
-    return fallible(q->dev);
+    return fallible(q->dev, err);
 }
 
-static int event_wait(struct m2c_event *ev, uint64_t *ns)
+static int event_wait(struct m2c_event *ev, uint64_t *ns, struct m2c_err *err)
 {
     *ns = m2c_now_ns();
-    return fallible(ev->dev);
+    return fallible(ev->dev, err);
 }
 
 static bool event_passed(struct m2c_event *ev)
@@ -94,13 +95,10 @@ static bool event_passed(struct m2c_event *ev)
     return true;
 }
 
-static void event_free(struct m2c_event *ev) { (void)ev; }
-
 static bool supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type)
 {
     (void)dev;
-    (void)op;
-    return type < M2C_N_TYPES;
+    return (unsigned)op < M2C_N_OPS && (unsigned)type < M2C_N_TYPES;
 }
 
 static uint32_t seg_neurons(const struct m2c_dev *dev, uint32_t n_neurons)
@@ -113,19 +111,17 @@ const struct m2c_dev_ops m2c_dev_null = {
     .p = {.name = "null",
           .desc = "computes nothing; fails on request, for tests",
           .priv_size = sizeof(struct null)},
+    .hollow = true,
     .open = open_null,
-    .close = close_null,
     .alloc = alloc_null,
     .free = free_null,
     .queue_open = queue_open,
-    .queue_close = queue_close,
     .copy = copy,
     .launch = launch,
     .record = record,
     .after = after,
     .event_wait = event_wait,
     .event_passed = event_passed,
-    .event_free = event_free,
     .supports = supports,
     .seg_neurons = seg_neurons,
 };
