@@ -294,4 +294,3 @@ void bench_close(struct bench *b)
     m2c_pool_close(b->pool);
     m2c_dev_close(b->dev);
 }
-
