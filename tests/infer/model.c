@@ -3,6 +3,7 @@
 #include "infer/model.h"
 
 #include "import/import.h"
+#include "m2c_config.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,6 +32,10 @@ void model_open(struct model *m, const char *test)
 {
     struct m2c_err err = {0};
     struct m2c_import *src;
+    if (!M2C_HAVE_PCRE2 || !M2C_HAVE_LIBAIO) {
+        printf("skipped: the shipped model needs PCRE2, and these tests libaio\n");
+        exit(77);
+    }
     char from[512], text[512];
     snprintf(from, sizeof from, "%s/data/tiny", env("M2C_SOURCE"));
     snprintf(text, sizeof text, "%s/data/sample.txt", env("M2C_SOURCE"));
