@@ -71,7 +71,11 @@ def compare(tmp, name, dtype, shard, **config):
     with open(text, "w", encoding="utf-8") as f:
         f.write(TEXT.strip())
     for args in (["import", folder, store], ["verify", store]):
-        subprocess.run([M2C, *args], check=True, capture_output=True)
+        made = subprocess.run([M2C, *args], capture_output=True, text=True)
+        if "no PCRE2" in made.stderr:
+            print("skipped: this build has no PCRE2 for the tokenizer")
+            sys.exit(77)
+        made.check_returncode()
     run = subprocess.run([M2C, "ppl", store, "--text", text, "--json"], check=True,
                          capture_output=True)
     have = json.loads(run.stdout)
