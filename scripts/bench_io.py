@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Reads of m2c beside fio's: the same file, read size, depth and flags, in turn, several times.
-Prints the ratio of each pair and their median. Standard library only; needs fio."""
+
+m2c is measured twice: with buffers of small pages, which is what fio has and so like with like, and
+with those that the DRAM tier has, which ask for huge pages: a direct read into them is cut into
+fewer pieces by the kernel. Prints each round's ratios and their medians. Needs fio."""
 import argparse
 import json
 import os
@@ -29,11 +32,19 @@ def fio(path, size):
     return json.loads(out[out.index("{"):])["jobs"][0]["read"]["bw_bytes"]
 
 
-def m2c(path, size):
+def read(path, size, range_bytes):
     out = subprocess.run([a.m2c, "bench", "io", path, "--chunk", str(a.chunk), "--depth",
-                          str(a.depth), "--bytes", str(size), "--json"], check=True,
-                         capture_output=True, text=True).stdout
+                          str(a.depth), "--bytes", str(size), "--range", str(range_bytes),
+                          "--json"], check=True, capture_output=True, text=True).stdout
     return json.loads(out)["bytes_per_s"]
+
+
+def small(path, size):
+    return read(path, size, 2 << 20)
+
+
+def tier(path, size):
+    return read(path, size, 16 << 20)
 
 
 with tempfile.TemporaryDirectory(dir=a.dir) as tmp:
@@ -48,16 +59,17 @@ with tempfile.TemporaryDirectory(dir=a.dir) as tmp:
     size = os.path.getsize(path) // a.chunk * a.chunk
     rows = []
     for i in range(a.pairs):
-        order = [fio, m2c] if i % 2 == 0 else [m2c, fio]
+        order = [fio, small, tier]
+        order = order[i % 3:] + order[:i % 3]
         got = {f.__name__: f(path, size) for f in order}
-        rows.append((got["m2c"], got["fio"], got["m2c"] / got["fio"]))
-ratio = statistics.median(r[2] for r in rows)
+        rows.append([got["fio"], got["small"], got["tier"], got["small"] / got["fio"],
+                     got["tier"] / got["fio"]])
+medians = [statistics.median(r[k] for r in rows) for k in (3, 4)]
 if a.json:
-    print(json.dumps({"pairs": rows, "median_ratio": ratio}))
+    print(json.dumps({"rounds": rows, "median_small": medians[0], "median_tier": medians[1]}))
 else:
-    print(f"\nreads of {a.chunk >> 10} KiB, {a.depth} in flight, O_DIRECT, {size >> 20} MiB")
-    print("   m2c MB/s    fio MB/s   m2c/fio")
-    for m, f, r in rows:
-        print(f"{m / 1e6:11.1f} {f / 1e6:11.1f} {r:9.3f}")
-    print(f"median of the ratios {ratio:.3f}, from {min(r[2] for r in rows):.3f} to "
-          f"{max(r[2] for r in rows):.3f}")
+    print(f"\nreads of {a.chunk >> 10} KiB, {a.depth} in flight, O_DIRECT, {size >> 20} MiB; MB/s")
+    print("      fio   m2c, small pages   as the DRAM tier   ratio   ratio")
+    for f, m, t, x, y in rows:
+        print(f"{f / 1e6:9.1f} {m / 1e6:18.1f} {t / 1e6:18.1f} {x:7.3f} {y:7.3f}")
+    print(f"{'median':>9} {'':18} {'':18} {medians[0]:7.3f} {medians[1]:7.3f}")
