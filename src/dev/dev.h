@@ -110,10 +110,6 @@ struct m2c_dev_counters {
 };
 void m2c_dev_counters(const struct m2c_dev *dev, struct m2c_dev_counters *out);
 
-/* Known-answer check of every supported op on the open device, about a
- * second at most; -EIO names the op and the error found. */
-M2C_MUST_USE int m2c_dev_selftest(struct m2c_dev *dev, struct m2c_err *err);
-
 #ifdef __cplusplus
 }
 #endif
