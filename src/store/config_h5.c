@@ -256,8 +256,7 @@ int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c
     if (gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0 &&
         H5Pset_attr_phase_change(gcpl, MAX_ATTRS, 0) >= 0)
         g = H5Gcreate2(f, "/config", H5P_DEFAULT, gcpl, H5P_DEFAULT);
-    if (gcpl >= 0)
-        H5Pclose(gcpl);
+    m2c_h5_close(gcpl);
     if (g < 0)
         return m2c_h5_fail(err, -EIO, "%s: cannot make /config", file);
     struct m2c_h5_obj o = {g, file, "/config"};
@@ -324,7 +323,7 @@ int m2c_config_read(const char *file, hid_t f, struct m2c_store_config *c,
         rc = get_hash(&o, "model_hash", &c->model, err);
     if (!rc)
         rc = get_hash(&o, "order_hash", &c->order, err);
-    H5Gclose(g);
+    m2c_h5_close(g);
     return rc;
 }
 
@@ -342,12 +341,9 @@ int m2c_config_set_hashes(const char *file, hid_t f, struct m2c_hash128 model,
         hid_t t = a >= 0 ? H5Aget_type(a) : -1;
         if (t < 0 || H5Awrite(a, t, hex) < 0)
             rc = m2c_h5_fail(err, -EIO, "%s: cannot write '%s'", file, names[i]);
-        if (t >= 0)
-            H5Tclose(t);
-        if (a >= 0)
-            H5Aclose(a);
+        m2c_h5_close(t);
+        m2c_h5_close(a);
     }
-    if (g >= 0)
-        H5Gclose(g);
+    m2c_h5_close(g);
     return rc;
 }

@@ -56,7 +56,7 @@ int m2c_part_name(const char *path, char out[PATH_MAX], struct m2c_err *err)
 {
     int n = snprintf(out, PATH_MAX, "%s.part-%ld", path, (long)getpid());
     if (n < 0 || n >= PATH_MAX)
-        return m2c_fail(err, -ENAMETOOLONG, "%s: the path is too long", path);
+        return m2c_fail(err, -ENAMETOOLONG, "%.100s…: the path is too long", path);
     return 0;
 }
 

@@ -14,10 +14,8 @@ static hid_t create(const char *path)
     if (fcpl >= 0 && fapl >= 0 && H5Pset_obj_track_times(fcpl, false) >= 0 &&
         H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
         f = H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl);
-    if (fcpl >= 0)
-        H5Pclose(fcpl);
-    if (fapl >= 0)
-        H5Pclose(fapl);
+    m2c_h5_close(fcpl);
+    m2c_h5_close(fapl);
     return f;
 }
 
@@ -71,8 +69,7 @@ int m2c_h5_commit(struct m2c_h5_new *f, struct m2c_err *err)
 
 void m2c_h5_drop(struct m2c_h5_new *f)
 {
-    if (f->file >= 0)
-        H5Fclose(f->file);
+    m2c_h5_close(f->file);
     f->file = -1;
     if (f->made)
         unlink(f->tmp);
@@ -85,8 +82,7 @@ static hid_t make_group(hid_t file, const char *path)
     hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE), g = -1;
     if (gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0)
         g = H5Gcreate2(file, path, H5P_DEFAULT, gcpl, H5P_DEFAULT);
-    if (gcpl >= 0)
-        H5Pclose(gcpl);
+    m2c_h5_close(gcpl);
     return g;
 }
 
@@ -99,8 +95,7 @@ hid_t m2c_h5_group(hid_t file, const char *path)
             continue;
         memcpy(part, path, n);
         part[n] = 0;
-        if (g >= 0)
-            H5Gclose(g);
+        m2c_h5_close(g);
         g = H5Lexists(file, part, H5P_DEFAULT) > 0 ? H5Gopen2(file, part, H5P_DEFAULT)
                                                    : make_group(file, part);
         if (g < 0 || path[n] == 0)

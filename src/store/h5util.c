@@ -19,6 +19,10 @@ const struct m2c_h5_type m2c_h5_f64 = {H5T_FLOAT, 8, false};
 
 void m2c_h5_quiet_begin(struct m2c_h5_quiet *q)
 {
+    /* Files are closed where they were opened. At exit libhdf5 would only trip,
+     * with a page of text, over what a damaged file or a full disk left in it.
+     * The first call decides; later ones change nothing. */
+    (void)H5dont_atexit();
     /* Fails where the process uses the 1.6 error interface; then nothing of
      * its settings is touched and libhdf5 may print. */
     q->saved = H5Eget_auto2(H5E_DEFAULT, &q->fn, &q->data) >= 0;
@@ -50,6 +54,16 @@ int m2c_h5_fail(struct m2c_err *err, int code, const char *fmt, ...)
     return m2c_fail(err, code, "%s%s%s%s", text, why[0] ? " (" : "", why, why[0] ? ")" : "");
 }
 
+void m2c_h5_close(hid_t id)
+{
+    if (id < 0)
+        return;
+    hid_t why = H5Eget_current_stack();
+    H5Idec_ref(id);
+    if (why >= 0)
+        H5Eset_current_stack(why);
+}
+
 hid_t m2c_h5_disk_type(const struct m2c_h5_type *t)
 {
     if (t->cls == H5T_INTEGER) {
@@ -67,7 +81,7 @@ hid_t m2c_h5_disk_type(const struct m2c_h5_type *t)
     if (f >= 0 && t->bytes == 2 &&
         (H5Tset_fields(f, 15, 10, 5, 0, 10) < 0 || H5Tset_size(f, 2) < 0 ||
          H5Tset_ebias(f, 15) < 0)) {
-        H5Tclose(f);
+        m2c_h5_close(f);
         return -1;
     }
     return f;
@@ -90,7 +104,7 @@ static int check_type(const char *file, const char *what, hid_t have,
     if (t < 0)
         return m2c_h5_fail(err, -ENOMEM, "%s: %s: no type", file, what);
     htri_t same = H5Tequal(have, t);
-    H5Tclose(t);
+    m2c_h5_close(t);
     if (same > 0)
         return 0;
     return m2c_fail(err, -EINVAL, "%s: %s: expected a little-endian %s%s of %zu bytes", file,
@@ -129,12 +143,9 @@ static int put(const struct m2c_h5_obj *o, const char *attr, hid_t type, size_t 
     if (a < 0 || H5Awrite(a, type, data) < 0)
         rc = m2c_h5_fail(err, -EIO, "%s: %s: cannot write attribute '%s'", o->file, o->name,
                          attr);
-    if (a >= 0)
-        H5Aclose(a);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
+    m2c_h5_close(a);
+    m2c_h5_close(space);
+    m2c_h5_close(type);
     return rc;
 }
 
@@ -149,7 +160,7 @@ static hid_t string_type(size_t size)
     hid_t t = H5Tcopy(H5T_C_S1);
     if (t >= 0 && (H5Tset_size(t, size) < 0 || H5Tset_strpad(t, H5T_STR_NULLPAD) < 0 ||
                    H5Tset_cset(t, H5T_CSET_UTF8) < 0)) {
-        H5Tclose(t);
+        m2c_h5_close(t);
         return -1;
     }
     return t;
@@ -168,12 +179,9 @@ struct attr {
 
 static void attr_close(const struct attr *a)
 {
-    if (a->space >= 0)
-        H5Sclose(a->space);
-    if (a->type >= 0)
-        H5Tclose(a->type);
-    if (a->id >= 0)
-        H5Aclose(a->id);
+    m2c_h5_close(a->space);
+    m2c_h5_close(a->type);
+    m2c_h5_close(a->id);
 }
 
 static int attr_open(const struct m2c_h5_obj *o, const char *attr, struct attr *a,
@@ -259,8 +267,7 @@ int m2c_h5_get_str(const struct m2c_h5_obj *o, const char *attr, size_t n, size_
             rc = m2c_fail(err, -EINVAL, "%s: %s: attribute '%s' is longer than %zu bytes",
                           o->file, o->name, attr, size - 1);
     }
-    if (mem >= 0)
-        H5Tclose(mem);
+    m2c_h5_close(mem);
     attr_close(&a);
     return rc;
 }
@@ -281,8 +288,7 @@ static int check_storage(const char *file, hid_t f, const char *path, hid_t d,
     else if (H5Pget_layout(dcpl) != H5D_CONTIGUOUS || H5Pget_external_count(dcpl) != 0 ||
              H5Pget_nfilters(dcpl) != 0)
         rc = m2c_fail(err, -EINVAL, "%s: %s: expected plain contiguous storage", file, path);
-    if (dcpl >= 0)
-        H5Pclose(dcpl);
+    m2c_h5_close(dcpl);
     return rc;
 }
 
@@ -294,8 +300,7 @@ static int check_shape(const char *file, const char *path, hid_t d, int rank, hs
     int n = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
     if (n > 0)
         H5Sget_simple_extent_dims(space, have, NULL);
-    if (space >= 0)
-        H5Sclose(space);
+    m2c_h5_close(space);
     if (rank == 0 && n == 1) {
         dims[0] = have[0];
         return 0;
@@ -327,15 +332,17 @@ int m2c_h5_open_dset(const char *file, hid_t f, const char *path,
     if (!rc)
         rc = check_shape(file, path, d, rank, dims, err);
     if (!rc) {
+        /* The offset of nothing is not HADDR_UNDEF where there is a user block. */
+        H5D_space_status_t status = H5D_SPACE_STATUS_ERROR;
         haddr_t at = H5Dget_offset(d);
         *offset = at;
-        if (at == HADDR_UNDEF)
+        if (at == HADDR_UNDEF || H5Dget_space_status(d, &status) < 0 ||
+            status != H5D_SPACE_STATUS_ALLOCATED)
             rc = m2c_h5_fail(err, -EINVAL, "%s: %s: has no data", file, path);
     }
-    if (have >= 0)
-        H5Tclose(have);
+    m2c_h5_close(have);
     if (rc)
-        H5Dclose(d);
+        m2c_h5_close(d);
     else
         *out = d;
     return rc;
@@ -354,14 +361,10 @@ int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
     int rc = 0;
     if (d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
         rc = m2c_h5_fail(err, -EIO, "%s: cannot write dataset '%s'", file, name);
-    if (d >= 0)
-        H5Dclose(d);
-    if (dcpl >= 0)
-        H5Pclose(dcpl);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
+    m2c_h5_close(d);
+    m2c_h5_close(dcpl);
+    m2c_h5_close(space);
+    m2c_h5_close(type);
     return rc;
 }
 
@@ -376,7 +379,7 @@ int m2c_h5_open_file(const char *path, hid_t *out, struct m2c_err *err)
         H5Pset_file_locking(fapl, false, true);
 #endif
         f = H5Fopen(path, H5F_ACC_RDONLY, fapl);
-        H5Pclose(fapl);
+        m2c_h5_close(fapl);
     }
     if (f < 0)
         return m2c_h5_fail(err, -EINVAL, "%s: not readable as HDF5", path);

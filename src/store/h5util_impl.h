@@ -29,6 +29,11 @@ void m2c_h5_quiet_end(const struct m2c_h5_quiet *q);
 /* m2c_fail with libhdf5's innermost reason behind the text. */
 int m2c_h5_fail(struct m2c_err *err, int code, const char *fmt, ...) M2C_PRINTF(3, 4);
 
+/* Closes any object, and nothing below 0. A call into libhdf5 forgets the error
+ * before it; this one keeps it for m2c_h5_fail. A file that was written is
+ * closed by H5Fclose, whose result matters. */
+void m2c_h5_close(hid_t id);
+
 /* What a type on disk must be. */
 struct m2c_h5_type {
     H5T_class_t cls; /* H5T_INTEGER, H5T_FLOAT or H5T_STRING */

@@ -122,7 +122,7 @@ static int write_layer(const struct m2c_rank *r, uint32_t l, const struct m2c_h5
         e = m2c_fail(err, -ENOMEM, "%s: out of memory", f->path);
     if (e == 0)
         e = m2c_h5_put_str(&o, "sum", 0, sizeof sum, sum, err);
-    H5Gclose(g);
+    m2c_h5_close(g);
     return e;
 }
 
@@ -151,8 +151,7 @@ int m2c_rank_write(const struct m2c_rank *r, const char *path, struct m2c_err *e
         e = m2c_h5_put_str(&o, "order", 0, sizeof order, order, err);
     if (e == 0)
         e = m2c_h5_put_str(&o, "text", 0, sizeof r->text, r->text, err);
-    if (meta >= 0)
-        H5Gclose(meta);
+    m2c_h5_close(meta);
     for (uint32_t l = 0; l < r->layers && e == 0; l++)
         e = write_layer(r, l, &f, err);
     if (e == 0)
@@ -176,9 +175,8 @@ static int read_array(hid_t file, const char *path, const char *name, uint32_t l
     hid_t mem = m2c_h5_disk_type(type);
     if (mem < 0 || H5Dread(d, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         e = m2c_h5_fail(err, -EIO, "%s: %s cannot be read", path, full);
-    if (mem >= 0)
-        H5Tclose(mem);
-    H5Dclose(d);
+    m2c_h5_close(mem);
+    m2c_h5_close(d);
     return e;
 }
 
@@ -192,7 +190,7 @@ static int check_sum(const struct m2c_rank *r, hid_t file, const char *path, uin
         return m2c_h5_fail(err, -EINVAL, "%s: has no %s", path, name);
     struct m2c_h5_obj o = {g, path, name};
     int e = m2c_h5_get_str(&o, "sum", 0, sizeof want, want, err);
-    H5Gclose(g);
+    m2c_h5_close(g);
     if (e == 0 && layer_sum(r, l, have))
         e = m2c_fail(err, -ENOMEM, "%s: out of memory", path);
     if (e == 0 && strcmp(have, want) != 0)
@@ -255,7 +253,7 @@ static int read_meta(struct m2c_rank *r, hid_t file, const char *path,
         e = m2c_h5_get_str(&o, "order", 0, sizeof hex, hex, err);
     if (e == 0 && m2c_hash_parse(hex, &r->order) < 0)
         e = m2c_fail(err, -EINVAL, "%s: /meta order is not a hash", path);
-    H5Gclose(meta);
+    m2c_h5_close(meta);
     r->model = model;
     return e;
 }
@@ -286,8 +284,7 @@ int m2c_rank_read(struct m2c_rank **out, const char *path, struct m2c_hash128 mo
         if (e == 0)
             e = check_layer(r, l, path, err);
     }
-    if (file >= 0)
-        H5Fclose(file);
+    m2c_h5_close(file);
     m2c_h5_quiet_end(&quiet);
     if (e < 0) {
         m2c_rank_free(r);

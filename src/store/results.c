@@ -37,7 +37,7 @@ static int numbers(struct m2c_results *r, const char *group, const char *name, s
     if (g < 0)
         return m2c_h5_fail(err, -EIO, "%s: group %s", r->f.path, group);
     int e = m2c_h5_write_dset(r->f.path, g, name, &m2c_h5_f64, n, values, err);
-    H5Gclose(g);
+    m2c_h5_close(g);
     return e;
 }
 
@@ -64,10 +64,8 @@ static hid_t make_strings(hid_t group, const char *name, hid_t type, size_t n)
     if (group >= 0 && space >= 0 && dcpl >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 &&
         H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Pset_obj_track_times(dcpl, false) >= 0)
         d = H5Dcreate2(group, name, type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
-    if (dcpl >= 0)
-        H5Pclose(dcpl);
-    if (space >= 0)
-        H5Sclose(space);
+    m2c_h5_close(dcpl);
+    m2c_h5_close(space);
     return d;
 }
 
@@ -79,12 +77,9 @@ int m2c_results_strings(struct m2c_results *r, const char *name, size_t n,
     int e = 0;
     if (d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0))
         e = m2c_h5_fail(err, -EIO, "%s: column %s", r->f.path, name);
-    if (d >= 0)
-        H5Dclose(d);
-    if (type >= 0)
-        H5Tclose(type);
-    if (g >= 0)
-        H5Gclose(g);
+    m2c_h5_close(d);
+    m2c_h5_close(type);
+    m2c_h5_close(g);
     return e;
 }
 

@@ -40,8 +40,7 @@ static void lists_close(const struct lists *l)
 {
     const hid_t all[] = {l->fcpl, l->fapl, l->gcpl, l->dcpl};
     for (size_t i = 0; i < M2C_COUNTOF(all); i++) {
-        if (all[i] >= 0)
-            H5Pclose(all[i]);
+        m2c_h5_close(all[i]);
     }
 }
 
@@ -79,7 +78,7 @@ hid_t m2c_writer_access(bool align)
         ok = ok && H5Pset_alignment(fapl, 1, PAGE) >= 0 &&
              H5Pset_small_data_block_size(fapl, 0) >= 0;
     if (!ok && fapl >= 0) {
-        H5Pclose(fapl);
+        m2c_h5_close(fapl);
         fapl = -1;
     }
     return fapl;
@@ -91,7 +90,7 @@ static int make_group(const struct m2c_writer *w, hid_t f, const struct lists *l
     hid_t g = H5Gcreate2(f, path, H5P_DEFAULT, l->gcpl, H5P_DEFAULT);
     if (g < 0)
         return m2c_h5_fail(err, -EIO, "%s: cannot make %s", w->path, path);
-    H5Gclose(g);
+    m2c_h5_close(g);
     return 0;
 }
 
@@ -121,10 +120,8 @@ static int make_dset(const struct m2c_writer *w, hid_t f, const struct lists *l,
     *out = t >= 0 && space >= 0
                ? H5Dcreate2(f, path, t, space, H5P_DEFAULT, l->dcpl, H5P_DEFAULT)
                : -1;
-    if (t >= 0)
-        H5Tclose(t);
-    if (space >= 0)
-        H5Sclose(space);
+    m2c_h5_close(t);
+    m2c_h5_close(space);
     return *out < 0 ? m2c_h5_fail(err, -EIO, "%s: cannot make %s", w->path, path) : 0;
 }
 
@@ -149,7 +146,7 @@ static int make_payload_dset(const struct m2c_writer *w, hid_t f, const struct l
         rc = m2c_h5_put(&o, "first_sum", &m2c_h5_u64, 0, &d->first_sum, err);
     if (!rc)
         rc = m2c_h5_put(&o, "sum_block", &m2c_h5_u64, 0, &d->block, err);
-    H5Dclose(id);
+    m2c_h5_close(id);
     return rc;
 }
 
@@ -165,7 +162,7 @@ static int make_tokenizer(const struct m2c_writer *w, hid_t f, const struct list
     snprintf(kind, sizeof kind, "%s", w->opts->tok_kind);
     struct m2c_h5_obj o = {id, w->path, "/tokenizer"};
     rc = m2c_h5_put_str(&o, "kind", 0, sizeof kind, kind, err);
-    H5Dclose(id);
+    m2c_h5_close(id);
     return rc;
 }
 
@@ -180,7 +177,7 @@ static int make_objects(const struct m2c_writer *w, hid_t f, const struct lists 
     if (!rc)
         rc = make_dset(w, f, l, "/sums", &m2c_h5_u64, 1, &n, &id, err);
     if (!rc) {
-        H5Dclose(id);
+        m2c_h5_close(id);
         if (w->opts->tok_kind)
             rc = make_tokenizer(w, f, l, err);
     }
@@ -217,12 +214,9 @@ static bool write_first(hid_t d)
     bool ok = space >= 0 && type >= 0 && one >= 0 && H5Tget_size(type) <= sizeof zero &&
               H5Sselect_elements(space, H5S_SELECT_SET, 1, first) >= 0 &&
               H5Dwrite(d, type, one, space, H5P_DEFAULT, &zero) >= 0;
-    if (one >= 0)
-        H5Sclose(one);
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
+    m2c_h5_close(one);
+    m2c_h5_close(type);
+    m2c_h5_close(space);
     return ok;
 }
 
@@ -233,8 +227,7 @@ static int place(const struct m2c_writer *w, hid_t f, const char *path, uint64_t
     hid_t d = H5Dopen2(f, path, H5P_DEFAULT);
     bool ok = d >= 0 && write_first(d);
     haddr_t have = ok ? H5Dget_offset(d) : HADDR_UNDEF;
-    if (d >= 0)
-        H5Dclose(d);
+    m2c_h5_close(d);
     if (have == HADDR_UNDEF)
         return m2c_h5_fail(err, -EIO, "%s: %s gets no place", w->path, path);
     if (*at == 0 && have % PAGE == 0) /* the first one: behind all metadata */
@@ -253,7 +246,7 @@ static int reopen(const struct m2c_writer *w, hid_t *f, struct m2c_err *err)
     *f = -1;
     if (fapl >= 0) {
         *f = H5Fopen(w->tmp, H5F_ACC_RDWR, fapl);
-        H5Pclose(fapl);
+        m2c_h5_close(fapl);
     }
     return *f < 0 ? m2c_h5_fail(err, -EIO, "%s: cannot reopen %s", w->path, w->tmp) : 0;
 }

@@ -74,7 +74,7 @@ static int read_types(struct m2c_store *s, hid_t f, struct m2c_err *err)
             return m2c_h5_fail(err, -EINVAL, "%s: %s: no such dataset", s->path, path);
         struct m2c_h5_obj o = {id, s->path, path};
         int rc = m2c_h5_get_str(&o, "type", 0, sizeof name, name, err);
-        H5Dclose(id);
+        m2c_h5_close(id);
         if (rc)
             return rc;
         if (m2c_type_parse(name, &type) || type == M2C_BF16)
@@ -104,7 +104,7 @@ static int find_dset(struct m2c_store *s, hid_t f, struct m2c_dset *d, struct m2
     rc = m2c_h5_get(&o, "first_sum", &m2c_h5_u64, 0, &first, err);
     if (!rc)
         rc = m2c_h5_get(&o, "sum_block", &m2c_h5_u64, 0, &block, err);
-    H5Dclose(id);
+    m2c_h5_close(id);
     if (rc)
         return rc;
     if (first != d->first_sum || block != d->block)
@@ -167,7 +167,7 @@ static int read_head_dset(struct m2c_store *s, hid_t f, const char *path,
                   : m2c_fail(err, -ENOMEM, "%s: no memory for %s", s->path, path);
     }
     if (rc)
-        H5Dclose(*id);
+        m2c_h5_close(*id);
     return rc;
 }
 
@@ -181,7 +181,7 @@ static int read_tokenizer(struct m2c_store *s, hid_t f, struct m2c_err *err)
         return rc;
     struct m2c_h5_obj o = {id, s->path, "/tokenizer"};
     rc = m2c_h5_get_str(&o, "kind", 0, sizeof s->tok_kind, s->tok_kind, err);
-    H5Dclose(id);
+    m2c_h5_close(id);
     s->has_tok = rc == 0;
     return rc;
 }
@@ -194,7 +194,7 @@ static int read_sums(struct m2c_store *s, hid_t f, struct m2c_err *err)
     int rc = read_head_dset(s, f, "/sums", &m2c_h5_u64, &n, &sums, &id, err);
     s->sums = sums;
     if (!rc)
-        H5Dclose(id);
+        m2c_h5_close(id);
     return rc;
 }
 

@@ -145,7 +145,7 @@ static int set_hashes(struct m2c_writer *w, struct m2c_hash128 order, struct m2c
     hid_t fapl = m2c_writer_access(false), f = -1;
     if (fapl >= 0) {
         f = H5Fopen(w->tmp, H5F_ACC_RDWR, fapl);
-        H5Pclose(fapl);
+        m2c_h5_close(fapl);
     }
     if (f < 0)
         return m2c_h5_fail(err, -EIO, "%s: cannot reopen %s", w->path, w->tmp);
