@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static char folder[64];
+void (*synth_on_find)(void);
 
 const char *synth_path(const char *name)
 {
@@ -83,6 +84,8 @@ static void synth_find(const struct m2c_import *im, enum m2c_tensor_kind kind,
                        uint32_t layer, struct m2c_source *out)
 {
     const struct synth *s = im->priv;
+    if (synth_on_find)
+        synth_on_find();
     *out = (struct m2c_source){.file = &s->file, .enc = M2C_ENC_F32,
                                .offset = s->offset[at(im, kind, layer)]};
 }

@@ -32,6 +32,10 @@ const float *synth_tensor(const struct m2c_import *im, enum m2c_tensor_kind kind
 void synth_poke(struct m2c_import *im, enum m2c_tensor_kind kind, uint32_t layer,
                 uint32_t row, uint32_t col, float value);
 
+/* Called before the importer looks for a tensor; NULL: nothing. A writer does
+ * that once for each chunk that it reads. */
+extern void (*synth_on_find)(void);
+
 /* The options that most tests want. */
 struct m2c_store_write_opts synth_opts(enum m2c_type dense);
 /* Imports and fails the test when that fails. */

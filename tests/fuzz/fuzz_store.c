@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Model stores: whatever lies behind a header that vouches for it, opening
+ * ends in a store or in one line that names the file, and a store that opened
+ * can be read, checked and verified to the last byte. The header is made anew
+ * for each input, since its sums would refuse every mutation. */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "import/import.h"
+#include "store/store.h"
+
+enum { BLOCK = 4096, N_SEEDS = 2 };
+
+static void must(int rc, const struct m2c_err *err)
+{
+    if (rc)
+        fprintf(stderr, "seed: %s\n", err->msg);
+    FUZZ_CHECK(rc == 0);
+}
+
+/* Two llama2.c models of zeros, one with a head of its own. */
+static void make_source(const char *path, int which)
+{
+    enum { DIM = 8, HIDDEN = 3, LAYERS = 1, VOCAB = 5, CTX = 2 };
+    const int32_t fields[7] = {DIM, HIDDEN, LAYERS, 2, 1, which ? -VOCAB : VOCAB, CTX};
+    const size_t n = (size_t)(VOCAB * DIM * (1 + which) + (2 * LAYERS + 1) * DIM +
+                              LAYERS * (3 * DIM * DIM + 3 * DIM * HIDDEN) + CTX * DIM / 2);
+    static const float zeros[1024];
+    FILE *f = fopen(path, "wb");
+    FUZZ_CHECK(f && n <= 1024 && fwrite(fields, sizeof fields, 1, f) == 1);
+    FUZZ_CHECK(fwrite(zeros, sizeof(float), n, f) == n && fclose(f) == 0);
+}
+
+static uint8_t *make_seed(int which, size_t *n)
+{
+    char source[64], dest[64];
+    struct m2c_err err = {0};
+    struct m2c_import *im = NULL;
+    struct m2c_store_write_opts opts = {.layout = "copies", .arrange = "part",
+                                        .dense = which ? M2C_I8 : M2C_F32,
+                                        .overwrite = true};
+    if (which) {
+        opts.tok_kind = "none";
+        opts.tok_bytes = "tokens";
+        opts.tok_n = 6;
+    }
+    snprintf(source, sizeof source, "/tmp/fuzz-store-%ld.bin", (long)getpid());
+    snprintf(dest, sizeof dest, "/tmp/fuzz-store-%ld.h5", (long)getpid());
+    make_source(source, which);
+    must(m2c_import_open(&im, source, NULL, &err), &err);
+    must(m2c_store_import(dest, im, &opts, NULL, &err), &err);
+    m2c_import_close(im);
+    FILE *f = fopen(dest, "rb");
+    FUZZ_CHECK(f && fseek(f, 0, SEEK_END) == 0);
+    *n = (size_t)ftell(f);
+    uint8_t *data = malloc(*n);
+    rewind(f);
+    FUZZ_CHECK(data && fread(data, 1, *n, f) == *n);
+    fclose(f);
+    unlink(source);
+    unlink(dest);
+    return data;
+}
+
+/* Seeds begin behind the user block, with the pages of the head before them. */
+bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
+{
+    static uint8_t *seeds[N_SEEDS];
+    static size_t sizes[N_SEEDS];
+    if (i >= N_SEEDS)
+        return false;
+    if (!seeds[i]) {
+        uint64_t head;
+        seeds[i] = make_seed((int)i, &sizes[i]);
+        memcpy(&head, seeds[i] + 24, 8);
+        seeds[i][BLOCK - 1] = (uint8_t)(head / BLOCK);
+    }
+    *data = seeds[i] + BLOCK - 1;
+    *n = sizes[i] - BLOCK + 1;
+    return true;
+}
+
+static void seal(uint8_t *b, size_t n, uint64_t head)
+{
+    const uint32_t version = 1;
+    memset(b, 0, BLOCK);
+    memcpy(b, "m2cstore", 8);
+    memcpy(b + 8, &version, 4);
+    memcpy(b + 16, &(uint64_t){n}, 8);
+    memcpy(b + 24, &head, 8);
+    struct m2c_hash128 d = m2c_hash128(b + BLOCK, (size_t)head - BLOCK);
+    memcpy(b + 32, &d.hi, 8);
+    memcpy(b + 40, &d.lo, 8);
+    memcpy(b + BLOCK - 8, &(uint64_t){m2c_hash64(b, BLOCK - 8)}, 8);
+}
+
+/* Reads everything that the store says it has. */
+static void use(const struct m2c_store *s, const uint8_t *file, size_t n)
+{
+    const struct m2c_model_cfg *c = m2c_store_cfg(s);
+    struct m2c_err err = {0};
+    struct m2c_store_dense d;
+    const char *kind;
+    const void *tok;
+    size_t tok_n;
+    uint64_t bad = 0;
+    for (int k = 0; k < M2C_N_TENSOR_KINDS; k++) {
+        if (!m2c_store_dense(s, (enum m2c_tensor_kind)k, 0, &d))
+            continue;
+        FUZZ_CHECK(d.code_bytes <= n && d.scale_bytes <= n);
+        void *codes = malloc(d.code_bytes), *scales = malloc(d.scale_bytes + 1);
+        FUZZ_CHECK(codes && scales);
+        int rc = m2c_store_read_dense(s, (enum m2c_tensor_kind)k, 0, codes, scales, &err);
+        FUZZ_CHECK(rc == 0 || rc == -EIO);
+        free(scales);
+        free(codes);
+    }
+    for (uint32_t l = 0; l < c->layers; l++) {
+        for (uint32_t q = 0; q < m2c_store_layout(s)->n_parts; q++) {
+            struct m2c_store_range r;
+            m2c_store_part(s, l, q, &r);
+            FUZZ_CHECK(r.offset % BLOCK == 0 && m2c_range_ok(r.offset, r.bytes, n));
+            int rc = m2c_store_check(s, l, q, 0, c->hidden, file + r.offset, &err);
+            FUZZ_CHECK(rc == 0 || rc == -EIO);
+        }
+    }
+    if (m2c_store_tokenizer(s, &kind, &tok, &tok_n))
+        FUZZ_CHECK(tok_n <= n && strlen(kind) < 32);
+    int rc = m2c_store_verify(s, NULL, &bad, &err);
+    FUZZ_CHECK(rc == (bad ? -EIO : 0));
+}
+
+/* libhdf5 resolves the path that it opens, so a file in memory will not do. */
+static char path[64];
+
+static void remove_file(void) { unlink(path); }
+
+static void put_file(const uint8_t *data, size_t n)
+{
+    if (!path[0]) {
+        snprintf(path, sizeof path, "/tmp/fuzz-store-%ld", (long)getpid());
+        atexit(remove_file);
+    }
+    FILE *f = fopen(path, "wb");
+    FUZZ_CHECK(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n < 1)
+        return 0;
+    size_t file_n = n - 1 + BLOCK;
+    uint8_t *file = malloc(file_n);
+    FUZZ_CHECK(file != NULL);
+    memcpy(file + BLOCK, data + 1, n - 1);
+    uint64_t head = (uint64_t)data[0] * BLOCK;
+    seal(file, file_n, head < BLOCK || head > file_n ? BLOCK : head);
+    put_file(file, file_n);
+    struct m2c_store *s = NULL;
+    struct m2c_err err = {0};
+    if (m2c_store_open(&s, path, &err) == 0) {
+        use(s, file, file_n);
+        m2c_store_close(s);
+    } else {
+        FUZZ_CHECK(s == NULL && err.code < 0 && err.code != -ENOMEM);
+        FUZZ_CHECK(strstr(err.msg, path) != NULL && strchr(err.msg, '\n') == NULL);
+    }
+    free(file);
+    return 0;
+}
