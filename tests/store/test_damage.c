@@ -102,7 +102,7 @@ static void test_flips(void **state)
     assert_true(fd >= 0);
     for (size_t at = 0; at < 64; at++)
         flip(fd, at, (unsigned)at % 8);
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 2000; i++) {
         size_t n = i % 2 ? whole_n : head_n; /* the head as often as the rest */
         size_t at = m2c_rng_below(&r, (uint32_t)n);
         flip(fd, at, m2c_rng_below(&r, 8));
