@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const struct m2c_h5_type m2c_h5_u8 = {H5T_INTEGER, 1, false};
 const struct m2c_h5_type m2c_h5_u32 = {H5T_INTEGER, 4, false};
@@ -368,8 +369,22 @@ int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
     return rc;
 }
 
+/* libhdf5 would wait for a FIFO, and has many words for a file that is absent. */
+static int check_regular(const char *path, struct m2c_err *err)
+{
+    struct stat st;
+    if (stat(path, &st)) {
+        int e = errno;
+        return m2c_fail(err, -e, "%s: %s", path, strerror(e));
+    }
+    return S_ISREG(st.st_mode) ? 0 : m2c_fail(err, -EINVAL, "%s: not a regular file", path);
+}
+
 int m2c_h5_open_file(const char *path, hid_t *out, struct m2c_err *err)
 {
+    int rc = check_regular(path, err);
+    if (rc)
+        return rc;
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     hid_t f = -1;
     if (fapl >= 0) {
