@@ -230,12 +230,19 @@ static void test_model_hash(void **state)
     im->cfg.ctx = 99;
     im->cfg.eos = -1;
     assert_true(m2c_hash_equal(h, hash_of(im, M2C_F16)));
-    im->cfg.act = M2C_ACT_GELU;
-    assert_false(m2c_hash_equal(h, hash_of(im, M2C_F32)));
-    im->cfg.act = M2C_ACT_SILU;
-    im->cfg.rope_theta += 1e-9;
-    assert_false(m2c_hash_equal(h, hash_of(im, M2C_F32)));
-    im->cfg.rope_theta = c.rope_theta;
+    for (int i = 0; i < 7; i++) {
+        struct m2c_model_cfg *m = &im->cfg;
+        *m = c;
+        m->act = i == 0 ? M2C_ACT_GELU : c.act;
+        m->rope_theta += i == 1 ? 1e-9 : 0;
+        m->act_shift = i == 2 ? 0x1p-140f : 0;
+        m->input_relu = i == 3;
+        m->input_relu_shift = i == 4 ? 0.5f : 0;
+        m->norm_eps = i == 5 ? 1e-6f : c.norm_eps;
+        m->rope = i == 6 ? M2C_ROPE_INTERLEAVED : c.rope;
+        assert_false(m2c_hash_equal(h, hash_of(im, M2C_F32)));
+    }
+    im->cfg = c;
     /* One weight of each tensor, too little to change any code. */
     for (int k = 0; k < M2C_N_TENSOR_KINDS; k++) {
         enum m2c_tensor_kind kind = (enum m2c_tensor_kind)k;
