@@ -16,38 +16,28 @@ struct field {
     size_t offset, size;            /* in struct m2c_model_cfg; size of a string */
 };
 
-#define F(member, t) {#member, &m2c_h5_##t, offsetof(struct m2c_model_cfg, member), 0}
-#define S(member)                                                                          \
-    {#member, NULL, offsetof(struct m2c_model_cfg, member),                                \
-     sizeof((struct m2c_model_cfg *)0)->member}
+#define AT(m) offsetof(struct m2c_model_cfg, m)
+#define F(m, t) #m, &m2c_h5_##t, AT(m), 0
+#define S(m) #m, NULL, AT(m), sizeof((struct m2c_model_cfg *)0)->m
 
 static const struct field fields[] = {
-    S(name),
-    S(arch),
-    F(dim, u32),
-    F(hidden, u32),
-    F(layers, u32),
-    F(heads, u32),
-    F(kv_heads, u32),
-    F(head_dim, u32),
-    F(vocab, u32),
-    F(ctx, u32),
-    F(experts, u32),
-    F(tied_head, u8),
-    F(has_gate, u8),
-    F(act_shift, f32),
-    F(input_relu, u8),
-    F(input_relu_shift, f32),
-    F(norm_eps, f32),
-    F(rope_theta, f64),
-    F(bos, i32),
-    F(eos, i32),
+    {S(name)},           {S(arch)},
+    {F(dim, u32)},       {F(hidden, u32)},
+    {F(layers, u32)},    {F(heads, u32)},
+    {F(kv_heads, u32)},  {F(head_dim, u32)},
+    {F(vocab, u32)},     {F(ctx, u32)},
+    {F(experts, u32)},   {F(tied_head, u8)},
+    {F(has_gate, u8)},   {F(act_shift, f32)},
+    {F(input_relu, u8)}, {F(input_relu_shift, f32)},
+    {F(norm_eps, f32)},  {F(rope_theta, f64)},
+    {F(bos, i32)},       {F(eos, i32)},
 };
-#undef F
 #undef S
+#undef F
+#undef AT
 
-static const char *const rope_names[] = {[M2C_ROPE_HALF] = "half",
-                                         [M2C_ROPE_INTERLEAVED] = "interleaved"};
+static const char *const rope_names[] = {
+    [M2C_ROPE_HALF] = "half", [M2C_ROPE_INTERLEAVED] = "interleaved"};
 
 static int put_fields(const struct m2c_h5_obj *o, const struct m2c_model_cfg *cfg,
                       struct m2c_err *err)
@@ -82,8 +72,9 @@ static int get_fields(const struct m2c_h5_obj *o, struct m2c_model_cfg *cfg,
         } else if (f->type->bytes == 1) {
             rc = m2c_h5_get(o, f->name, f->type, 0, &flag, err);
             if (!rc && flag > 1)
-                rc = m2c_fail(err, -EINVAL, "%s: %s: attribute '%s' is %u, expected 0 or 1",
-                              o->file, o->name, f->name, flag);
+                rc = m2c_fail(err, -EINVAL,
+                              "%s: %s: attribute '%s' is %u, expected 0 or 1", o->file,
+                              o->name, f->name, flag);
             *(bool *)at = flag == 1;
         } else {
             rc = m2c_h5_get(o, f->name, f->type, 0, at, err);
@@ -147,7 +138,8 @@ static int list_count(const struct m2c_h5_obj *o, const char *attr, uint32_t max
     if (rc)
         return rc;
     if (have < 1 || have > max)
-        return m2c_fail(err, -EINVAL, "%s: %s: attribute '%s' has %zu values, expected 1 to %u",
+        return m2c_fail(err, -EINVAL,
+                        "%s: %s: attribute '%s' has %zu values, expected 1 to %u",
                         o->file, o->name, attr, have, max);
     *n = (uint32_t)have;
     return 0;
@@ -158,11 +150,12 @@ static int parse_type(const struct m2c_h5_obj *o, const char *attr, const char *
 {
     if (m2c_type_parse(name, out) == 0)
         return 0;
-    return m2c_fail(err, -EINVAL, "%s: %s: attribute '%s': there is no type '%s'", o->file,
-                    o->name, attr, name);
+    return m2c_fail(err, -EINVAL, "%s: %s: attribute '%s': there is no type '%s'",
+                    o->file, o->name, attr, name);
 }
 
-static int get_classes(const struct m2c_h5_obj *o, struct m2c_layout *l, struct m2c_err *err)
+static int get_classes(const struct m2c_h5_obj *o, struct m2c_layout *l,
+                       struct m2c_err *err)
 {
     char name[M2C_LAYOUT_CLASSES][NAME_BYTES], type[M2C_LAYOUT_CLASSES][NAME_BYTES];
     uint32_t parts[M2C_LAYOUT_CLASSES], bits[M2C_LAYOUT_CLASSES];
@@ -178,8 +171,8 @@ static int get_classes(const struct m2c_h5_obj *o, struct m2c_layout *l, struct 
     for (uint32_t i = 0; !rc && i < l->n_classes; i++) {
         struct m2c_class *c = &l->cls[i];
         if (strlen(name[i]) >= sizeof c->name)
-            return m2c_fail(err, -EINVAL, "%s: %s: the class name '%s' is too long", o->file,
-                            o->name, name[i]);
+            return m2c_fail(err, -EINVAL, "%s: %s: the class name '%s' is too long",
+                            o->file, o->name, name[i]);
         strcpy(c->name, name[i]);
         c->parts = parts[i];
         c->bits = bits[i];
@@ -188,7 +181,8 @@ static int get_classes(const struct m2c_h5_obj *o, struct m2c_layout *l, struct 
     return rc;
 }
 
-static int get_parts(const struct m2c_h5_obj *o, struct m2c_layout *l, struct m2c_err *err)
+static int get_parts(const struct m2c_h5_obj *o, struct m2c_layout *l,
+                     struct m2c_err *err)
 {
     char name[M2C_LAYOUT_PARTS][sizeof l->part[0].name];
     char type[M2C_LAYOUT_PARTS][NAME_BYTES];
@@ -204,7 +198,8 @@ static int get_parts(const struct m2c_h5_obj *o, struct m2c_layout *l, struct m2
     return rc;
 }
 
-static int get_layout(const struct m2c_h5_obj *o, struct m2c_layout *l, struct m2c_err *err)
+static int get_layout(const struct m2c_h5_obj *o, struct m2c_layout *l,
+                      struct m2c_err *err)
 {
     char arrange[NAME_BYTES];
     uint32_t group = 0;

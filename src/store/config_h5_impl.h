@@ -32,8 +32,9 @@ M2C_MUST_USE int m2c_config_write(const char *file, hid_t f,
 M2C_MUST_USE int m2c_config_read(const char *file, hid_t f, struct m2c_store_config *c,
                                  struct m2c_err *err);
 /* Overwrites the hashes of a file being made; its size does not change. */
-M2C_MUST_USE int m2c_config_set_hashes(const char *file, hid_t f, struct m2c_hash128 model,
-                                       struct m2c_hash128 order, struct m2c_err *err);
+M2C_MUST_USE int m2c_config_set_hashes(const char *file, hid_t f,
+                                       struct m2c_hash128 model, struct m2c_hash128 order,
+                                       struct m2c_err *err);
 
 #ifdef __cplusplus
 }

@@ -23,8 +23,9 @@ int m2c_pread_all(int fd, const char *path, void *buf, size_t n, uint64_t off,
                             strerror(e));
         }
         if (got == 0)
-            return m2c_fail(err, -EIO, "%s: ends at offset %" PRIu64 ", %zu bytes missing",
-                            path, off, n);
+            return m2c_fail(err, -EIO,
+                            "%s: ends at offset %" PRIu64 ", %zu bytes missing", path,
+                            off, n);
         p += got;
         off += (uint64_t)got;
         n -= (size_t)got;

@@ -13,8 +13,8 @@ extern "C" {
 
 /* Whole reads and writes: EINTR and short transfers handled. The end of the
  * file is -EIO ("ends at"); -ENOSPC and others name path and offset. */
-M2C_MUST_USE int m2c_pread_all(int fd, const char *path, void *buf, size_t n, uint64_t off,
-                               struct m2c_err *err);
+M2C_MUST_USE int m2c_pread_all(int fd, const char *path, void *buf, size_t n,
+                               uint64_t off, struct m2c_err *err);
 M2C_MUST_USE int m2c_pwrite_all(int fd, const char *path, const void *buf, size_t n,
                                 uint64_t off, struct m2c_err *err);
 

@@ -47,6 +47,12 @@ extern const struct m2c_h5_type m2c_h5_u8, m2c_h5_u32, m2c_h5_u64, m2c_h5_i8, m2
  * closes it with H5Tclose. Negative: no memory. */
 hid_t m2c_h5_disk_type(const struct m2c_h5_type *t);
 
+/* -EINVAL unless a type on disk is bit for bit what we would have written:
+ * anything else would make libhdf5 convert, or the data path misread. `what` is
+ * for the message. */
+M2C_MUST_USE int m2c_h5_check_type(const char *file, const char *what, hid_t have,
+                                   const struct m2c_h5_type *want, struct m2c_err *err);
+
 /* ---- attributes of an open object; `obj_name` is for messages ---- */
 
 struct m2c_h5_obj {
@@ -62,8 +68,8 @@ M2C_MUST_USE int m2c_h5_get(const struct m2c_h5_obj *o, const char *attr,
                             const struct m2c_h5_type *t, size_t n, void *data,
                             struct m2c_err *err);
 /* Elements of a 1-D attribute of that type. */
-M2C_MUST_USE int m2c_h5_get_count(const struct m2c_h5_obj *o, const char *attr,
-                                  size_t *n, struct m2c_err *err);
+M2C_MUST_USE int m2c_h5_get_count(const struct m2c_h5_obj *o, const char *attr, size_t *n,
+                                  struct m2c_err *err);
 
 /* Fixed-length, NUL-padded UTF-8: n strings of `size` bytes each (n = 0: one,
  * scalar). When reading, a string on disk longer than size - 1 is refused;
@@ -85,8 +91,8 @@ M2C_MUST_USE int m2c_h5_open_dset(const char *file, hid_t f, const char *path,
 /* Creates a contiguous dataset and writes all of it through libhdf5, for
  * files whose data is small. */
 M2C_MUST_USE int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
-                                   const struct m2c_h5_type *t, size_t n, const void *data,
-                                   struct m2c_err *err);
+                                   const struct m2c_h5_type *t, size_t n,
+                                   const void *data, struct m2c_err *err);
 
 /* Opens a file read-only, without locks. */
 M2C_MUST_USE int m2c_h5_open_file(const char *path, hid_t *out, struct m2c_err *err);

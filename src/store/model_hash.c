@@ -29,18 +29,18 @@ static uint64_t bits64(double x)
 /* Floats by their bits: a text form could round. */
 static size_t config_text(const struct m2c_model_cfg *c, char *out, size_t size)
 {
-    int n = snprintf(out, size,
-                     "arch=%s\ndim=%" PRIu32 "\nhidden=%" PRIu32 "\nlayers=%" PRIu32
-                     "\nheads=%" PRIu32 "\nkv_heads=%" PRIu32 "\nhead_dim=%" PRIu32
-                     "\nvocab=%" PRIu32 "\nexperts=%" PRIu32 "\ntied_head=%d\nhas_gate=%d\n"
-                     "act=%s\nact_shift=%08" PRIx32 "\ninput_relu=%d\ninput_relu_shift=%08" PRIx32
-                     "\nnorm_eps=%08" PRIx32 "\nrope=%s\nrope_theta=%016" PRIx64 "\n",
-                     c->arch, c->dim, c->hidden, c->layers, c->heads, c->kv_heads,
-                     c->head_dim, c->vocab, c->experts, c->tied_head, c->has_gate,
-                     m2c_act_name(c->act), bits32(c->act_shift), c->input_relu,
-                     bits32(c->input_relu_shift), bits32(c->norm_eps),
-                     c->rope == M2C_ROPE_HALF ? "half" : "interleaved",
-                     bits64(c->rope_theta));
+    int n = snprintf(
+        out, size,
+        "arch=%s\ndim=%" PRIu32 "\nhidden=%" PRIu32 "\nlayers=%" PRIu32 "\nheads=%" PRIu32
+        "\nkv_heads=%" PRIu32 "\nhead_dim=%" PRIu32 "\nvocab=%" PRIu32
+        "\nexperts=%" PRIu32 "\ntied_head=%d\nhas_gate=%d\n"
+        "act=%s\nact_shift=%08" PRIx32 "\ninput_relu=%d\ninput_relu_shift=%08" PRIx32
+        "\nnorm_eps=%08" PRIx32 "\nrope=%s\nrope_theta=%016" PRIx64 "\n",
+        c->arch, c->dim, c->hidden, c->layers, c->heads, c->kv_heads, c->head_dim,
+        c->vocab, c->experts, c->tied_head, c->has_gate, m2c_act_name(c->act),
+        bits32(c->act_shift), c->input_relu, bits32(c->input_relu_shift),
+        bits32(c->norm_eps), c->rope == M2C_ROPE_HALF ? "half" : "interleaved",
+        bits64(c->rope_theta));
     return n > 0 ? M2C_MIN((size_t)n, size - 1) : 0;
 }
 

@@ -61,7 +61,8 @@ int m2c_plan_init(struct m2c_plan *p, const struct m2c_model_cfg *cfg,
     p->n_dsets = 2 * p->n_dense + (size_t)cfg->layers * layout->n_parts;
     p->dset = calloc(p->n_dsets, sizeof *p->dset);
     if (!p->dset)
-        return m2c_fail(err, -ENOMEM, "no memory for the list of %zu datasets", p->n_dsets);
+        return m2c_fail(err, -ENOMEM, "no memory for the list of %zu datasets",
+                        p->n_dsets);
     for (uint32_t k = 0; k < p->n_global; k++)
         add_dense(p, k, nth_dense(false, k), 0);
     for (size_t i = p->n_global; i < p->n_dense; i++) {
@@ -73,10 +74,14 @@ int m2c_plan_init(struct m2c_plan *p, const struct m2c_model_cfg *cfg,
         m2c_record_geom(layout->part[q].type, cfg->dim, cfg->has_gate, &p->geom[q]);
     for (uint32_t l = 0; l < cfg->layers; l++) {
         for (uint32_t q = 0; q < layout->n_parts; q++) {
-            p->dset[m2c_plan_part(p, l, q)] = (struct m2c_dset){
-                .role = M2C_DSET_PART, .kind = M2C_N_TENSOR_KINDS, .layer = l, .part = q,
-                .type = layout->part[q].type, .rows = cfg->hidden,
-                .cols = p->geom[q].bytes};
+            p->dset[m2c_plan_part(p, l, q)] =
+                (struct m2c_dset){.role = M2C_DSET_PART,
+                                  .kind = M2C_N_TENSOR_KINDS,
+                                  .layer = l,
+                                  .part = q,
+                                  .type = layout->part[q].type,
+                                  .rows = cfg->hidden,
+                                  .cols = p->geom[q].bytes};
         }
     }
     return 0;

@@ -26,11 +26,11 @@ struct m2c_dset {
     enum m2c_dset_role role;
     enum m2c_tensor_kind kind; /* codes, scales */
     uint32_t layer, part;
-    enum m2c_type type;    /* of the tensor, or of the part */
-    uint32_t rows, cols;   /* of the tensor; of a part: neurons, record bytes */
-    uint64_t offset;       /* in the file */
+    enum m2c_type type;  /* of the tensor, or of the part */
+    uint32_t rows, cols; /* of the tensor; of a part: neurons, record bytes */
+    uint64_t offset;     /* in the file */
     uint64_t bytes;
-    uint64_t block;        /* bytes under one sum (the last may be short) */
+    uint64_t block; /* bytes under one sum (the last may be short) */
     uint64_t first_sum, n_sums;
 };
 
@@ -59,7 +59,8 @@ M2C_MUST_USE int m2c_plan_sizes(struct m2c_plan *p, struct m2c_err *err);
 /* Index of a dense tensor; false: a kind that is not dense, or out of range. */
 bool m2c_plan_dense(const struct m2c_plan *p, enum m2c_tensor_kind kind, uint32_t layer,
                     size_t *i);
-static inline size_t m2c_plan_part(const struct m2c_plan *p, uint32_t layer, uint32_t part)
+static inline size_t m2c_plan_part(const struct m2c_plan *p, uint32_t layer,
+                                   uint32_t part)
 {
     return 2 * p->n_dense + (size_t)layer * p->layout.n_parts + part;
 }

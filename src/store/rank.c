@@ -213,8 +213,9 @@ static int check_layer(const struct m2c_rank *r, uint32_t l, const char *path,
             e = m2c_fail(err, -EINVAL, "%s: /layers/%u: neuron %u has impossible figures",
                          path, l, i);
         else if (y->order[i] >= r->n || seen[y->order[i]]++)
-            e = m2c_fail(err, -EINVAL, "%s: /layers/%u/order: element %u is no permutation's",
-                         path, l, i);
+            e = m2c_fail(err, -EINVAL,
+                         "%s: /layers/%u/order: element %u is no permutation's", path, l,
+                         i);
     }
     free(seen);
     return e;
@@ -238,8 +239,8 @@ static int read_meta(struct m2c_rank *r, hid_t file, const char *path,
         e = m2c_h5_get_str(&o, "model", 0, sizeof hex, hex, err);
     if (e == 0 && strcmp(hex, want) != 0)
         e = m2c_fail(err, -EINVAL,
-                     "%s: ranks the neurons of another model (%s, this one is %s)", path, hex,
-                     want);
+                     "%s: ranks the neurons of another model (%s, this one is %s)", path,
+                     hex, want);
     if (e == 0)
         e = m2c_h5_get(&o, "shape", &m2c_h5_u32, 2, shape, err);
     if (e == 0 && (shape[0] != r->layers || shape[1] != r->n))

@@ -3,9 +3,9 @@
  *
  * HDF5, version 1: /meta, attributes (version, shape u32 {layers, n}, model
  * and order hash, text's name, tokens); /layers/<l>, attribute `sum` (XXH3-128
- * in hex of the four arrays one after another), datasets: freq f32[n] (share of tokens at which the neuron was in the
- * true active set), mean f32[n], m2 f32[n] (first and second moment of the
- * score |h|), order u32[n] (ids, hottest first: by freq, then mean, ties to
+ * in hex of the four arrays one after another), datasets: freq f32[n] (share of tokens at
+ * which the neuron was in the true active set), mean f32[n], m2 f32[n] (first and second
+ * moment of the score |h|), order u32[n] (ids, hottest first: by freq, then mean, ties to
  * the lower id). A file of another model, and a damaged one, is refused. */
 #ifndef M2C_STORE_RANK_H
 #define M2C_STORE_RANK_H

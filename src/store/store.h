@@ -67,9 +67,9 @@ void m2c_store_part(const struct m2c_store *s, uint32_t layer, uint32_t part,
                     struct m2c_store_range *out);
 /* Checks records [first, first + n) of a part as they lie in memory, packed;
  * -EIO names file, dataset, record and offset. Thread-safe. */
-M2C_MUST_USE int m2c_store_check(const struct m2c_store *s, uint32_t layer,
-                                 uint32_t part, uint32_t first, uint32_t n,
-                                 const void *records, struct m2c_err *err);
+M2C_MUST_USE int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t part,
+                                 uint32_t first, uint32_t n, const void *records,
+                                 struct m2c_err *err);
 
 /* A dense tensor; type and shape. false: the model has none (tied head). */
 struct m2c_store_dense {
@@ -77,8 +77,8 @@ struct m2c_store_dense {
     uint32_t rows, cols;
     uint64_t code_bytes, scale_bytes;
 };
-bool m2c_store_dense(const struct m2c_store *s, enum m2c_tensor_kind kind,
-                     uint32_t layer, struct m2c_store_dense *out);
+bool m2c_store_dense(const struct m2c_store *s, enum m2c_tensor_kind kind, uint32_t layer,
+                     struct m2c_store_dense *out);
 /* Reads it whole and checks its sums; codes and scales to buffers of the
  * sizes above (scales may be NULL when scale_bytes is 0). */
 M2C_MUST_USE int m2c_store_read_dense(const struct m2c_store *s,
@@ -90,8 +90,8 @@ uint64_t m2c_store_dense_bytes(const struct m2c_store *s); /* of all of them */
 uint64_t m2c_store_mem_bytes(const struct m2c_store *s);
 
 /* The embedded tokenizer: kind and bytes, borrowed; false: none. */
-bool m2c_store_tokenizer(const struct m2c_store *s, const char **kind,
-                         const void **bytes, size_t *n);
+bool m2c_store_tokenizer(const struct m2c_store *s, const char **kind, const void **bytes,
+                         size_t *n);
 
 /* Reads everything and compares every sum. `bad` counts damaged blocks; the
  * first is described in err (-EIO). */
@@ -101,11 +101,11 @@ M2C_MUST_USE int m2c_store_verify(const struct m2c_store *s, struct m2c_log *log
 /* ---- writing ---- */
 
 struct m2c_store_write_opts {
-    const char *layout;       /* "copies" */
-    const char *arrange;      /* "part" */
-    enum m2c_type dense;      /* matrices: F32, F16, I8; norms are always F32 */
-    bool overwrite;           /* else -EEXIST */
-    const char *tok_kind;     /* NULL: no tokenizer */
+    const char *layout;   /* "copies" */
+    const char *arrange;  /* "part" */
+    enum m2c_type dense;  /* matrices: F32, F16, I8, I4; norms stay F32 */
+    bool overwrite;       /* else -EEXIST */
+    const char *tok_kind; /* NULL: no tokenizer */
     const void *tok_bytes;
     size_t tok_n;
     const volatile bool *stop; /* set by a signal handler: -EINTR; may be NULL */

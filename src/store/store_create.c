@@ -16,9 +16,18 @@
 
 /* A kibibyte an object is more than libhdf5 takes: about 300 bytes a dataset,
  * 2 KiB for /config, and 30 bytes a link. */
-enum { PAGE = M2C_USERBLOCK, OBJECT_BYTES = 1024, EXTRA_OBJECTS = 64, MAX_LINKS = 160, BATCH = 256 };
+enum {
+    PAGE = M2C_USERBLOCK,
+    OBJECT_BYTES = 1024,
+    EXTRA_OBJECTS = 64,
+    MAX_LINKS = 160,
+    BATCH = 256
+};
 
-static uint64_t pages(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
+static uint64_t pages(uint64_t bytes)
+{
+    return (bytes + PAGE - 1) / PAGE * PAGE;
+}
 
 uint64_t m2c_writer_estimate(const struct m2c_writer *w)
 {
@@ -233,8 +242,8 @@ static int place(const struct m2c_writer *w, hid_t f, const char *path, uint64_t
     if (*at == 0 && have % PAGE == 0) /* the first one: behind all metadata */
         *at = have;
     if (have != *at)
-        return m2c_fail(err, -EIO, "%s: libhdf5 put %s at %" PRIu64 ", not %" PRIu64, w->path,
-                        path, (uint64_t)have, *at);
+        return m2c_fail(err, -EIO, "%s: libhdf5 put %s at %" PRIu64 ", not %" PRIu64,
+                        w->path, path, (uint64_t)have, *at);
     *offset = have;
     *at += pages(bytes);
     return 0;

@@ -38,8 +38,9 @@ int m2c_dset_shape(const struct m2c_plan *p, const struct m2c_dset *d,
 
 /* The sum of block i of a dataset against what lies in memory; -EIO names
  * file, dataset, record and offset. */
-M2C_MUST_USE int m2c_store_check_block(const struct m2c_store *s, const struct m2c_dset *d,
-                                       uint64_t i, const void *bytes, struct m2c_err *err);
+M2C_MUST_USE int m2c_store_check_block(const struct m2c_store *s,
+                                       const struct m2c_dset *d, uint64_t i,
+                                       const void *bytes, struct m2c_err *err);
 
 #ifdef __cplusplus
 }

@@ -86,7 +86,8 @@ static int read_types(struct m2c_store *s, hid_t f, struct m2c_err *err)
     return 0;
 }
 
-static int find_dset(struct m2c_store *s, hid_t f, struct m2c_dset *d, struct m2c_err *err)
+static int find_dset(struct m2c_store *s, hid_t f, struct m2c_dset *d,
+                     struct m2c_err *err)
 {
     char path[M2C_STORE_PATH];
     const struct m2c_h5_type *type;
@@ -114,12 +115,11 @@ static int find_dset(struct m2c_store *s, hid_t f, struct m2c_dset *d, struct m2
                         s->path, path, first, block, d->first_sum, d->block);
     if (d->offset % M2C_USERBLOCK || d->offset < s->head.head_bytes ||
         !m2c_range_ok(d->offset, d->bytes, s->head.file_bytes))
-        return m2c_fail(err, -EINVAL,
-                        "%s: %s: %" PRIu64 " bytes at offset %" PRIu64
-                        " do not lie, aligned to 4096, in the payload [%" PRIu64 ", %" PRIu64
-                        ")",
-                        s->path, path, d->bytes, d->offset, s->head.head_bytes,
-                        s->head.file_bytes);
+        return m2c_fail(
+            err, -EINVAL,
+            "%s: %s: %" PRIu64 " bytes at offset %" PRIu64
+            " do not lie, aligned to 4096, in the payload [%" PRIu64 ", %" PRIu64 ")",
+            s->path, path, d->bytes, d->offset, s->head.head_bytes, s->head.file_bytes);
     return 0;
 }
 
@@ -137,8 +137,8 @@ static int check_overlap(const struct m2c_store *s, struct m2c_err *err)
         char a[M2C_STORE_PATH], b[M2C_STORE_PATH];
         m2c_dset_path(p, list[i - 1], a);
         m2c_dset_path(p, list[i], b);
-        rc = m2c_fail(err, -EINVAL, "%s: %s and %s overlap at offset %" PRIu64, s->path, a, b,
-                      list[i]->offset);
+        rc = m2c_fail(err, -EINVAL, "%s: %s and %s overlap at offset %" PRIu64, s->path,
+                      a, b, list[i]->offset);
     }
     free(list);
     return rc;
@@ -158,8 +158,8 @@ static int read_head_dset(struct m2c_store *s, hid_t f, const char *path,
     if (dim > s->head.head_bytes / t->bytes || offset < M2C_USERBLOCK ||
         !m2c_range_ok(offset, dim * t->bytes, s->head.head_bytes))
         rc = m2c_fail(err, -EINVAL,
-                      "%s: %s: %llu values at offset %" PRIu64 " do not lie in the head", s->path,
-                      path, (unsigned long long)dim, offset);
+                      "%s: %s: %llu values at offset %" PRIu64 " do not lie in the head",
+                      s->path, path, (unsigned long long)dim, offset);
     *n = (size_t)dim;
     if (!rc) {
         *out = malloc(*n ? *n * t->bytes : 1);
@@ -209,8 +209,9 @@ static int read_metadata(struct m2c_store *s, hid_t f, struct m2c_err *err)
     s->model = c.model;
     s->order = c.order;
     if (c.cfg.layers > s->head.head_bytes / MIN_DSET_META)
-        return m2c_fail(err, -EINVAL, "%s: /config: %u layers in a head of %" PRIu64 " bytes",
-                        s->path, c.cfg.layers, s->head.head_bytes);
+        return m2c_fail(err, -EINVAL,
+                        "%s: /config: %u layers in a head of %" PRIu64 " bytes", s->path,
+                        c.cfg.layers, s->head.head_bytes);
     rc = m2c_plan_init(&s->plan, &c.cfg, &c.layout, err);
     if (!rc)
         rc = read_types(s, f, err);
@@ -277,16 +278,28 @@ void m2c_store_close(struct m2c_store *s)
     free(s);
 }
 
-const char *m2c_store_path(const struct m2c_store *s) { return s->path; }
-const struct m2c_model_cfg *m2c_store_cfg(const struct m2c_store *s) { return &s->plan.cfg; }
+const char *m2c_store_path(const struct m2c_store *s)
+{
+    return s->path;
+}
+const struct m2c_model_cfg *m2c_store_cfg(const struct m2c_store *s)
+{
+    return &s->plan.cfg;
+}
 
 const struct m2c_layout *m2c_store_layout(const struct m2c_store *s)
 {
     return &s->plan.layout;
 }
 
-struct m2c_hash128 m2c_store_model_hash(const struct m2c_store *s) { return s->model; }
-struct m2c_hash128 m2c_store_order_hash(const struct m2c_store *s) { return s->order; }
+struct m2c_hash128 m2c_store_model_hash(const struct m2c_store *s)
+{
+    return s->model;
+}
+struct m2c_hash128 m2c_store_order_hash(const struct m2c_store *s)
+{
+    return s->order;
+}
 
 const struct m2c_geom *m2c_store_record(const struct m2c_store *s, uint32_t part)
 {
@@ -311,7 +324,10 @@ bool m2c_store_dense(const struct m2c_store *s, enum m2c_tensor_kind kind, uint3
     return true;
 }
 
-uint64_t m2c_store_dense_bytes(const struct m2c_store *s) { return s->plan.dense_bytes; }
+uint64_t m2c_store_dense_bytes(const struct m2c_store *s)
+{
+    return s->plan.dense_bytes;
+}
 
 uint64_t m2c_store_mem_bytes(const struct m2c_store *s)
 {

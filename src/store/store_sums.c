@@ -31,16 +31,17 @@ int m2c_store_check_block(const struct m2c_store *s, const struct m2c_dset *d, u
                     d->offset + i * d->block);
 }
 
-int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t part, uint32_t first,
-                    uint32_t n, const void *records, struct m2c_err *err)
+int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t part,
+                    uint32_t first, uint32_t n, const void *records, struct m2c_err *err)
 {
     const struct m2c_dset *d = &s->plan.dset[m2c_plan_part(&s->plan, layer, part)];
     if (!m2c_range_ok(first, n, d->n_sums))
-        return m2c_fail(err, -EINVAL, "%s: records %u to %" PRIu64 " of %" PRIu64, s->path,
-                        first, (uint64_t)first + n, d->n_sums);
+        return m2c_fail(err, -EINVAL, "%s: records %u to %" PRIu64 " of %" PRIu64,
+                        s->path, first, (uint64_t)first + n, d->n_sums);
     const unsigned char *p = records;
     for (uint32_t i = 0; i < n; i++) {
-        int rc = m2c_store_check_block(s, d, (uint64_t)first + i, p + (size_t)i * d->cols, err);
+        int rc = m2c_store_check_block(s, d, (uint64_t)first + i, p + (size_t)i * d->cols,
+                                       err);
         if (rc)
             return rc;
     }
@@ -63,8 +64,8 @@ static int read_checked(const struct m2c_store *s, const struct m2c_dset *d, voi
     return 0;
 }
 
-int m2c_store_read_dense(const struct m2c_store *s, enum m2c_tensor_kind kind, uint32_t layer,
-                         void *codes, void *scales, struct m2c_err *err)
+int m2c_store_read_dense(const struct m2c_store *s, enum m2c_tensor_kind kind,
+                         uint32_t layer, void *codes, void *scales, struct m2c_err *err)
 {
     size_t i;
     if (!m2c_plan_dense(&s->plan, kind, layer, &i) || s->plan.dset[2 * i].rows == 0)
@@ -102,7 +103,8 @@ static int verify_dset(struct verify *v, const struct m2c_dset *d)
         uint64_t n = M2C_MIN(per_read, d->n_sums - i);
         uint64_t at = i * d->block;
         size_t bytes = (size_t)M2C_MIN(n * d->block, d->bytes - at);
-        int rc = m2c_pread_all(v->s->fd, v->s->path, v->buf, bytes, d->offset + at, v->err);
+        int rc =
+            m2c_pread_all(v->s->fd, v->s->path, v->buf, bytes, d->offset + at, v->err);
         if (rc)
             return rc;
         for (uint64_t k = 0; k < n; k++) {
@@ -130,7 +132,8 @@ static int verify_gap(struct verify *v, uint64_t from, uint64_t to)
             i++;
         if (i < n) {
             struct m2c_err e = {0};
-            m2c_fail(&e, -EIO, "%s: damaged: the padding at offset %" PRIu64 " is not zero",
+            m2c_fail(&e, -EIO,
+                     "%s: damaged: the padding at offset %" PRIu64 " is not zero",
                      s->path, from + i);
             found(v, &e);
             return 0;
@@ -184,7 +187,8 @@ int m2c_store_verify(const struct m2c_store *s, struct m2c_log *log, uint64_t *b
     size_t n;
     const struct m2c_dset **list = m2c_plan_by_offset(&s->plan, &n);
     v.buf = malloc(v.size);
-    int rc = list && v.buf ? 0 : m2c_fail(err, -ENOMEM, "%s: no memory to verify", s->path);
+    int rc =
+        list && v.buf ? 0 : m2c_fail(err, -ENOMEM, "%s: no memory to verify", s->path);
     if (!rc)
         rc = m2c_progress_open(&v.progress, log, "verify",
                                s->plan.dense_bytes + s->plan.ffn_bytes, "B");

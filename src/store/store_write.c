@@ -62,14 +62,16 @@ static int check_opts(const char *path, const struct m2c_store_write_opts *o,
     if (rc)
         return rc;
     if (strcmp(o->arrange, "part") != 0)
-        return m2c_fail(err, -EINVAL, "unknown arrangement '%s' (known: part)", o->arrange);
+        return m2c_fail(err, -EINVAL, "unknown arrangement '%s' (known: part)",
+                        o->arrange);
     if (o->dense != M2C_F32 && o->dense != M2C_F16 && o->dense != M2C_I8 &&
         o->dense != M2C_I4)
-        return m2c_fail(err, -EINVAL, "dense tensors cannot be %s (known: f32, f16, i8, i4)",
+        return m2c_fail(err, -EINVAL,
+                        "dense tensors cannot be %s (known: f32, f16, i8, i4)",
                         m2c_type_name(o->dense));
     if (cfg->experts != 1)
-        return m2c_fail(err, -EINVAL, "%s: a model with %u experts, this m2c stores 1", path,
-                        cfg->experts);
+        return m2c_fail(err, -EINVAL, "%s: a model with %u experts, this m2c stores 1",
+                        path, cfg->experts);
     if (o->tok_kind && (strlen(o->tok_kind) >= M2C_TOK_KIND || o->tok_n == 0))
         return m2c_fail(err, -EINVAL, "%s: a tokenizer of kind '%s' with %zu bytes", path,
                         o->tok_kind, o->tok_n);
@@ -103,7 +105,8 @@ static uint64_t available(const char *path)
 static int no_space(const char *path, uint64_t need, uint64_t have, struct m2c_err *err)
 {
     return m2c_fail(err, -ENOSPC,
-                    "%s: needs %" PRIu64 " bytes, the file system has %" PRIu64 " available",
+                    "%s: needs %" PRIu64 " bytes, the file system has %" PRIu64
+                    " available",
                     path, need, have);
 }
 
@@ -116,8 +119,8 @@ static int check_space(const char *path, uint64_t need, struct m2c_err *err)
     if (getrlimit(RLIMIT_FSIZE, &lim) == 0 && lim.rlim_cur != RLIM_INFINITY &&
         need > lim.rlim_cur)
         return m2c_fail(err, -EFBIG,
-                        "%s: needs %" PRIu64 " bytes, this process may write files of %" PRIu64
-                        " (ulimit -f)",
+                        "%s: needs %" PRIu64
+                        " bytes, this process may write files of %" PRIu64 " (ulimit -f)",
                         path, need, (uint64_t)lim.rlim_cur);
     uint64_t have = available(path);
     return need > have ? no_space(path, need, have, err) : 0;
@@ -186,8 +189,8 @@ static int fill_file(struct m2c_writer *w, struct m2c_err *err)
     if (!rc)
         rc = m2c_writer_payload(w, err);
     if (!rc && w->opts->tok_kind)
-        rc = m2c_pwrite_all(w->fd, w->path, w->opts->tok_bytes, w->opts->tok_n, w->tok_off,
-                            err);
+        rc = m2c_pwrite_all(w->fd, w->path, w->opts->tok_bytes, w->opts->tok_n,
+                            w->tok_off, err);
     if (!rc && m2c_identity_order(&w->plan.cfg, &order))
         rc = m2c_fail(err, -ENOMEM, "%s: no memory for a hash", w->path);
     if (!rc)
@@ -204,7 +207,8 @@ static int fill_file(struct m2c_writer *w, struct m2c_err *err)
 /* Norms are few bytes and many operations: always f32. */
 static enum m2c_type dense_type(enum m2c_tensor_kind kind, enum m2c_type matrices)
 {
-    bool norm = kind == M2C_T_FINAL_NORM || kind == M2C_T_ATTN_NORM || kind == M2C_T_FFN_NORM;
+    bool norm =
+        kind == M2C_T_FINAL_NORM || kind == M2C_T_ATTN_NORM || kind == M2C_T_FFN_NORM;
     return norm ? M2C_F32 : matrices;
 }
 
@@ -216,7 +220,8 @@ static int plan_store(struct m2c_writer *w, const struct m2c_store_config *c,
     if (rc)
         return rc;
     for (size_t i = 0; i < w->plan.n_dense; i++)
-        m2c_plan_set_type(&w->plan, i, dense_type(w->plan.dset[2 * i].kind, w->opts->dense));
+        m2c_plan_set_type(&w->plan, i,
+                          dense_type(w->plan.dset[2 * i].kind, w->opts->dense));
     rc = m2c_plan_sizes(&w->plan, err);
     return rc ? m2c_fail_in(err, rc, "%s", w->path) : 0;
 }

@@ -20,7 +20,10 @@ enum { CHUNK = 1 << 20, HASH_AT = M2C_USERBLOCK - 8 };
 static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
 static const unsigned char hdf5_magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-static void put_u64(unsigned char *p, uint64_t x) { memcpy(p, &x, 8); }
+static void put_u64(unsigned char *p, uint64_t x)
+{
+    memcpy(p, &x, 8);
+}
 
 static uint64_t get_u64(const unsigned char *p)
 {
@@ -78,7 +81,8 @@ static const char *foreign(const unsigned char *b, size_t n, int fd)
         return "is empty";
     if (n < 8 || memcmp(b, hdf5_magic, 8) != 0) {
         if (n == M2C_USERBLOCK && b[0] == 0 && memcmp(b, b + 1, n - 1) == 0 &&
-            pread(fd, at_4096, 8, M2C_USERBLOCK) == 8 && memcmp(at_4096, hdf5_magic, 8) == 0)
+            pread(fd, at_4096, 8, M2C_USERBLOCK) == 8 &&
+            memcmp(at_4096, hdf5_magic, 8) == 0)
             return "is an import that was never finished";
         return "is not a model store";
     }
@@ -132,19 +136,21 @@ int m2c_userblock_check(int fd, const char *path, struct m2c_userblock *out,
     if (n < sizeof magic || memcmp(b, magic, sizeof magic) != 0)
         return m2c_fail(err, -EINVAL, "%s: %s", path, foreign(b, n, fd));
     if (n < M2C_USERBLOCK)
-        return m2c_fail(err, -EINVAL, "%s: truncated: %zu bytes, less than its header", path,
-                        n);
+        return m2c_fail(err, -EINVAL, "%s: truncated: %zu bytes, less than its header",
+                        path, n);
     if (get_u64(b + HASH_AT) != m2c_hash64(b, HASH_AT))
-        return m2c_fail(err, -EINVAL, "%s: damaged: offset 0: the header of 4096 bytes does "
-                                      "not have the sum that it states",
+        return m2c_fail(err, -EINVAL,
+                        "%s: damaged: offset 0: the header of 4096 bytes does "
+                        "not have the sum that it states",
                         path);
     uint32_t version;
     memcpy(&version, b + 8, 4);
     if (version == 0 || version > M2C_STORE_VERSION)
-        return m2c_fail(err, -EINVAL, "%s: offset 8: format version %" PRIu32
-                                      ", this m2c reads up to %d",
+        return m2c_fail(err, -EINVAL,
+                        "%s: offset 8: format version %" PRIu32
+                        ", this m2c reads up to %d",
                         path, version, M2C_STORE_VERSION);
-    *out = (struct m2c_userblock){get_u64(b + 16), get_u64(b + 24),
-                                  {get_u64(b + 32), get_u64(b + 40)}};
+    *out = (struct m2c_userblock){
+        get_u64(b + 16), get_u64(b + 24), {get_u64(b + 32), get_u64(b + 40)}};
     return check_head(fd, path, size, out, err);
 }

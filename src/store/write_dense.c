@@ -89,8 +89,9 @@ static int report_bad(const struct m2c_writer *w, const struct m2c_dset *d,
     size_t r = atomic_load(&c->bad);
     const float *x = c->x + r * c->cols;
     size_t col = M2C_MIN(m2c_encode_culprit(c->type, x, c->cols), c->cols - 1);
-    return m2c_fail(err, -EINVAL, "%s: tensor %s of layer %u, row %zu, column %zu: %g does "
-                                  "not fit %s",
+    return m2c_fail(err, -EINVAL,
+                    "%s: tensor %s of layer %u, row %zu, column %zu: %g does "
+                    "not fit %s",
                     w->path, m2c_tensor_kind_name(d->kind), d->layer, row0 + r, col,
                     (double)x[col], m2c_type_name(c->type));
 }
@@ -140,7 +141,8 @@ int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err)
     out[0].buf = malloc(M2C_STORE_BLOCK);
     out[1].buf = malloc(M2C_STORE_BLOCK);
     int rc = 0;
-    if (!c.x || !c.codes || !c.scales || !out[0].buf || !out[1].buf || m2c_hasher_open(&h))
+    if (!c.x || !c.codes || !c.scales || !out[0].buf || !out[1].buf ||
+        m2c_hasher_open(&h))
         rc = m2c_fail(err, -ENOMEM, "%s: no memory for %u rows of %s", w->path, n,
                       m2c_tensor_kind_name(d->kind));
     if (!rc)

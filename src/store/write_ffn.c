@@ -120,7 +120,8 @@ static int fetch(const struct m2c_writer *w, struct ffn *f, uint32_t first, uint
         if (vectors[v] == M2C_T_DOWN) {
             m2c_import_cols_get(f->down, first, n, f->x[v]);
         } else {
-            int rc = m2c_import_rows(w->src, vectors[v], f->layer, first, n, f->x[v], err);
+            int rc =
+                m2c_import_rows(w->src, vectors[v], f->layer, first, n, f->x[v], err);
             if (rc)
                 return rc;
         }
@@ -149,8 +150,8 @@ static int store_records(struct m2c_writer *w, struct ffn *f, uint32_t first, ui
 int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer, struct m2c_err *err)
 {
     const struct m2c_model_cfg *cfg = &w->plan.cfg;
-    struct ffn f = {.plan = &w->plan, .layer = layer, .dim = cfg->dim,
-                    .v0 = cfg->has_gate ? 0 : 1};
+    struct ffn f = {
+        .plan = &w->plan, .layer = layer, .dim = cfg->dim, .v0 = cfg->has_gate ? 0 : 1};
     int rc = 0;
     if (!ffn_alloc(&f))
         rc = m2c_fail(err, -ENOMEM, "%s: no memory for %u neurons", w->path, f.per_chunk);

@@ -53,7 +53,8 @@ uint64_t m2c_writer_estimate(const struct m2c_writer *w);
 /* All tensors, from the source to the file, with their sums. */
 M2C_MUST_USE int m2c_writer_payload(struct m2c_writer *w, struct m2c_err *err);
 M2C_MUST_USE int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err);
-M2C_MUST_USE int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer, struct m2c_err *err);
+M2C_MUST_USE int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer,
+                                struct m2c_err *err);
 
 /* -EINTR once the caller asked to stop. */
 M2C_MUST_USE int m2c_writer_stopped(const struct m2c_writer *w, struct m2c_err *err);

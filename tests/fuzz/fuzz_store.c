@@ -35,8 +35,9 @@ static void make_source(const char *path, int which)
 {
     enum { DIM = 8, HIDDEN = 3, LAYERS = 1, VOCAB = 5, CTX = 2 };
     const int32_t fields[7] = {DIM, HIDDEN, LAYERS, 2, 1, which ? -VOCAB : VOCAB, CTX};
-    const size_t n = (size_t)(VOCAB * DIM * (1 + which) + (2 * LAYERS + 1) * DIM +
-                              LAYERS * (3 * DIM * DIM + 3 * DIM * HIDDEN) + CTX * DIM / 2);
+    const size_t n =
+        (size_t)(VOCAB * DIM * (1 + which) + (2 * LAYERS + 1) * DIM +
+                 LAYERS * (3 * DIM * DIM + 3 * DIM * HIDDEN) + CTX * DIM / 2);
     static const float zeros[1024];
     FILE *f = fopen(path, "wb");
     FUZZ_CHECK(f && n <= 1024 && fwrite(fields, sizeof fields, 1, f) == 1);
@@ -48,7 +49,8 @@ static uint8_t *make_seed(int which, size_t *n)
     char source[64], dest[64];
     struct m2c_err err = {0};
     struct m2c_import *im = NULL;
-    struct m2c_store_write_opts opts = {.layout = "copies", .arrange = "part",
+    struct m2c_store_write_opts opts = {.layout = "copies",
+                                        .arrange = "part",
                                         .dense = which ? M2C_I8 : M2C_F32,
                                         .overwrite = true};
     if (which) {
@@ -145,7 +147,10 @@ static void use(const struct m2c_store *s, const uint8_t *file, size_t n)
 /* libhdf5 resolves the path that it opens, so a file in memory will not do. */
 static char path[64];
 
-static void remove_file(void) { unlink(path); }
+static void remove_file(void)
+{
+    unlink(path);
+}
 
 static void put_file(const uint8_t *data, size_t n)
 {

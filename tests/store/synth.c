@@ -51,7 +51,10 @@ static int each_file(const char *part, bool remove)
     return n;
 }
 
-int synth_files(const char *part) { return each_file(part, false); }
+int synth_files(const char *part)
+{
+    return each_file(part, false);
+}
 
 void synth_clean(void)
 {
@@ -64,20 +67,32 @@ void synth_clean(void)
 struct m2c_model_cfg synth_cfg(uint32_t dim, uint32_t hidden, uint32_t layers,
                                uint32_t vocab)
 {
-    return (struct m2c_model_cfg){.name = "synthetic", .arch = "llama", .dim = dim,
-                                  .hidden = hidden, .layers = layers, .heads = 2,
-                                  .kv_heads = 1, .head_dim = dim / 2, .vocab = vocab,
-                                  .ctx = 16, .experts = 1, .tied_head = true,
-                                  .has_gate = true, .act = M2C_ACT_SILU,
-                                  .norm_eps = 1e-5f, .rope = M2C_ROPE_HALF,
-                                  .rope_theta = 10000, .bos = 1, .eos = 2};
+    return (struct m2c_model_cfg){.name = "synthetic",
+                                  .arch = "llama",
+                                  .dim = dim,
+                                  .hidden = hidden,
+                                  .layers = layers,
+                                  .heads = 2,
+                                  .kv_heads = 1,
+                                  .head_dim = dim / 2,
+                                  .vocab = vocab,
+                                  .ctx = 16,
+                                  .experts = 1,
+                                  .tied_head = true,
+                                  .has_gate = true,
+                                  .act = M2C_ACT_SILU,
+                                  .norm_eps = 1e-5f,
+                                  .rope = M2C_ROPE_HALF,
+                                  .rope_theta = 10000,
+                                  .bos = 1,
+                                  .eos = 2};
 }
 
 /* ---- the importer ---- */
 
 struct synth {
     struct m2c_import_file file;
-    size_t n;        /* tensors, kinds by layers */
+    size_t n; /* tensors, kinds by layers */
     uint64_t *offset;
     float **w; /* NULL entries: no such tensor, or sparse */
 };
@@ -93,8 +108,8 @@ static void synth_find(const struct m2c_import *im, enum m2c_tensor_kind kind,
     const struct synth *s = im->priv;
     if (synth_on_find)
         synth_on_find();
-    *out = (struct m2c_source){.file = &s->file, .enc = M2C_ENC_F32,
-                               .offset = s->offset[at(im, kind, layer)]};
+    *out = (struct m2c_source){
+        .file = &s->file, .enc = M2C_ENC_F32, .offset = s->offset[at(im, kind, layer)]};
 }
 
 static void synth_close(struct m2c_import *im)
@@ -190,8 +205,8 @@ void synth_poke(struct m2c_import *im, enum m2c_tensor_kind kind, uint32_t layer
 
 struct m2c_store_write_opts synth_opts(enum m2c_type dense)
 {
-    return (struct m2c_store_write_opts){.layout = "copies", .arrange = "part",
-                                         .dense = dense};
+    return (struct m2c_store_write_opts){
+        .layout = "copies", .arrange = "part", .dense = dense};
 }
 
 void synth_import(const char *path, struct m2c_import *im, enum m2c_type dense)

@@ -25,7 +25,8 @@ struct m2c_model_cfg synth_cfg(uint32_t dim, uint32_t hidden, uint32_t layers,
                                uint32_t vocab);
 /* Random weights of this seed as f32 in a file; `sparse`: zeros, of no bytes on
  * disk or in memory. */
-struct m2c_import *synth_open(const struct m2c_model_cfg *cfg, uint64_t seed, bool sparse);
+struct m2c_import *synth_open(const struct m2c_model_cfg *cfg, uint64_t seed,
+                              bool sparse);
 /* A tensor's weights, [rows][cols], in memory. */
 const float *synth_tensor(const struct m2c_import *im, enum m2c_tensor_kind kind,
                           uint32_t layer);

@@ -105,8 +105,8 @@ static void expect_dense(const struct m2c_store *s, const struct m2c_import *im,
         fail_msg("%s", err.msg);
     const float *w = synth_tensor(im, kind, layer);
     for (uint32_t r = 0; r < rows; r++) {
-        assert_int_equal(m2c_encode(d.type, w + (size_t)r * cols, cols, want, want + cb, NULL),
-                         0);
+        assert_int_equal(
+            m2c_encode(d.type, w + (size_t)r * cols, cols, want, want + cb, NULL), 0);
         assert_memory_equal(codes + r * cb, want, cb);
         assert_memory_equal(scales + r * sb, want + cb, sb);
     }
@@ -300,9 +300,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_many_layers), cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_model_hash), cmocka_unit_test(test_tokenizer),
+        cmocka_unit_test(test_model_hash),  cmocka_unit_test(test_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }

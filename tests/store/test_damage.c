@@ -137,7 +137,8 @@ static void test_check(void **state)
     assert_int_equal(m2c_store_check(s, 1, 2, 5, 1, rec, &err), -EINVAL);
     assert_int_equal(m2c_store_check(s, 1, 2, 4, UINT32_MAX, rec, &err), -EINVAL);
     assert_int_equal(m2c_store_read_dense(s, M2C_T_WQ, 0, codes, scales, &err), 0);
-    assert_int_equal(m2c_store_read_dense(s, M2C_T_HEAD, 0, codes, scales, &err), -ENOENT);
+    assert_int_equal(m2c_store_read_dense(s, M2C_T_HEAD, 0, codes, scales, &err),
+                     -ENOENT);
     assert_int_equal(m2c_store_read_dense(s, M2C_T_WQ, 2, codes, scales, &err), -ENOENT);
     assert_int_equal(m2c_store_read_dense(s, M2C_T_UP, 0, codes, scales, &err), -ENOENT);
     /* /dense/embed is the first dataset of the payload. */
@@ -178,7 +179,10 @@ static void test_lengths(void **state)
         if (i == 22)
             n = whole_n - 1;
         synth_spew(cut, whole, n);
-        refused(cut, -EINVAL, n == 0 ? "empty" : n < 8 ? "not a model store" : "truncated");
+        refused(cut, -EINVAL,
+                n == 0  ? "empty"
+                : n < 8 ? "not a model store"
+                        : "truncated");
     }
     uint8_t *longer = malloc(whole_n + 1);
     assert_non_null(longer);
@@ -251,8 +255,14 @@ static void test_header_sizes(void **state)
 {
     (void)state;
     const char *p = synth_path("z.h5");
-    const uint64_t heads[] = {0, 4096, head_n + 1, head_n - 4096, head_n + 4096,
-                              whole_n / 4096 * 4096, whole_n + 4096, UINT64_MAX - 4095};
+    const uint64_t heads[] = {0,
+                              4096,
+                              head_n + 1,
+                              head_n - 4096,
+                              head_n + 4096,
+                              whole_n / 4096 * 4096,
+                              whole_n + 4096,
+                              UINT64_MAX - 4095};
     for (size_t i = 0; i < M2C_COUNTOF(heads); i++) {
         uint64_t h = heads[i];
         synth_spew(p, whole, whole_n);

@@ -141,12 +141,39 @@ static void try_str(const char *name, size_t size, const char *value, const char
     H5Tclose(t);
 }
 
-static const char *const attributes[] = {
-    "name", "arch", "dim", "hidden", "layers", "heads", "kv_heads", "head_dim", "vocab",
-    "ctx", "experts", "tied_head", "has_gate", "act", "act_shift", "input_relu",
-    "input_relu_shift", "norm_eps", "rope", "rope_theta", "bos", "eos", "layout", "arrange",
-    "group", "class_name", "class_parts", "class_bits", "class_type", "part_name",
-    "part_type", "model_hash", "order_hash"};
+static const char *const attributes[] = {"name",
+                                         "arch",
+                                         "dim",
+                                         "hidden",
+                                         "layers",
+                                         "heads",
+                                         "kv_heads",
+                                         "head_dim",
+                                         "vocab",
+                                         "ctx",
+                                         "experts",
+                                         "tied_head",
+                                         "has_gate",
+                                         "act",
+                                         "act_shift",
+                                         "input_relu",
+                                         "input_relu_shift",
+                                         "norm_eps",
+                                         "rope",
+                                         "rope_theta",
+                                         "bos",
+                                         "eos",
+                                         "layout",
+                                         "arrange",
+                                         "group",
+                                         "class_name",
+                                         "class_parts",
+                                         "class_bits",
+                                         "class_type",
+                                         "part_name",
+                                         "part_type",
+                                         "model_hash",
+                                         "order_hash"};
 
 /* Each attribute: absent, of a foreign type, of another shape. */
 static void test_attributes(void **state)
@@ -171,8 +198,9 @@ static void test_attributes(void **state)
 static void test_values(void **state)
 {
     (void)state;
-    static const char *const sizes[] = {"dim", "hidden", "layers", "heads", "kv_heads",
-                                        "head_dim", "vocab", "ctx", "experts"};
+    static const char *const sizes[] = {"dim",   "hidden",   "layers",
+                                        "heads", "kv_heads", "head_dim",
+                                        "vocab", "ctx",      "experts"};
     for (size_t i = 0; i < M2C_COUNTOF(sizes); i++) {
         bool ctx = strcmp(sizes[i], "ctx") == 0; /* of no dataset's shape */
         try_u32(sizes[i], 0, sizes[i]);
@@ -193,7 +221,8 @@ static void test_values(void **state)
     try_str("act", 16, "swoosh\0\0\0\0\0\0\0\0\0", "swoosh");
     try_str("rope", 16, "spiral\0\0\0\0\0\0\0\0\0", "spiral");
     try_str("arrange", 16, "neuron\0\0\0\0\0\0\0\0\0", "neuron");
-    try_str("arch", 32, "gpt2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "gpt2");
+    try_str("arch", 32, "gpt2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            "gpt2");
     try_str("act", 4, "silu", NULL); /* ends where it ends */
     try_str("act", 16, "siluuuuuuuuuuuuu", "act");
     try_str("model_hash", 33, "0123456789abcdef0123456789abcdeg\0", "model_hash");
@@ -209,8 +238,10 @@ static void try_list(const char *name, size_t n, const char *value, const char *
 static void test_layout(void **state)
 {
     (void)state;
-    static const char same[3][16] = {"f16", "i8", "i8"}, odd[3][16] = {"f16", "../x", "i4"};
-    static const char types[3][16] = {"f16", "i8", "f32"}, none[3][16] = {"f16", "i8", "u7"};
+    static const char same[3][16] = {"f16", "i8", "i8"},
+                      odd[3][16] = {"f16", "../x", "i4"};
+    static const char types[3][16] = {"f16", "i8", "f32"},
+                      none[3][16] = {"f16", "i8", "u7"};
     static const char nine[9][16] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
     static const char longer[3][16] = {"f16f16f16", "i8", "i4"};
     const uint32_t masks[3] = {1, 2, 8}, zero[3] = {1, 0, 4}, grows[3] = {8, 8, 4};
@@ -233,7 +264,8 @@ static void test_dataset_attributes(void **state)
     (void)state;
     const uint64_t one = 1, big = UINT64_MAX;
     hid_t t = string_type(8);
-    static const char *const objects[] = {"/dense/embed", "/dense/1/wq.scales", "/ffn/1/f16"};
+    static const char *const objects[] = {"/dense/embed", "/dense/1/wq.scales",
+                                          "/ffn/1/f16"};
     for (size_t i = 0; i < M2C_COUNTOF(objects); i++) {
         try_attr(objects[i], "first_sum", H5T_STD_U64LE, 0, &big, objects[i]);
         try_attr(objects[i], "sum_block", H5T_STD_U64LE, 0, &one, objects[i]);
@@ -250,9 +282,9 @@ static void test_dataset_attributes(void **state)
 
 /* ---- objects ---- */
 
-static const char *const objects[] = {"/config", "/sums", "/dense", "/dense/embed",
-                                      "/dense/0/wo.scales", "/dense/1/ffn_norm", "/ffn",
-                                      "/ffn/1", "/ffn/1/i8"};
+static const char *const objects[] = {
+    "/config",           "/sums", "/dense", "/dense/embed", "/dense/0/wo.scales",
+    "/dense/1/ffn_norm", "/ffn",  "/ffn/1", "/ffn/1/i8"};
 
 static void test_missing(void **state)
 {
@@ -360,12 +392,14 @@ static void test_links(void **state)
     expect("external", "another file");
     f = unsealed();
     H5Ldelete(f, "/ffn/0/i8", H5P_DEFAULT);
-    assert_true(H5Lcreate_soft("/ffn/0/i8", f, "/ffn/0/i8", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(H5Lcreate_soft("/ffn/0/i8", f, "/ffn/0/i8", H5P_DEFAULT, H5P_DEFAULT) >=
+                0);
     sealed(f);
     expect("circle", "/ffn/0/i8");
     f = unsealed(); /* two layers share one dataset: its sums are the other's */
     H5Ldelete(f, "/ffn/0/i8", H5P_DEFAULT);
-    assert_true(H5Lcreate_hard(f, "/ffn/1/i8", f, "/ffn/0/i8", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(
+        H5Lcreate_hard(f, "/ffn/1/i8", f, "/ffn/0/i8", H5P_DEFAULT, H5P_DEFAULT) >= 0);
     sealed(f);
     expect("shared", "first_sum");
     f = unsealed();
@@ -374,12 +408,14 @@ static void test_links(void **state)
     expect("first_sum", "first_sum");
     f = unsealed();
     H5Ldelete(f, "/dense/0", H5P_DEFAULT);
-    assert_true(H5Lcreate_hard(f, "/ffn/0/i8", f, "/dense/0", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(H5Lcreate_hard(f, "/ffn/0/i8", f, "/dense/0", H5P_DEFAULT, H5P_DEFAULT) >=
+                0);
     sealed(f);
     expect("a dataset for a group", "/dense/0");
     f = unsealed();
     H5Ldelete(f, "/config", H5P_DEFAULT);
-    assert_true(H5Lcreate_hard(f, "/ffn/0/i8", f, "/config", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    assert_true(H5Lcreate_hard(f, "/ffn/0/i8", f, "/config", H5P_DEFAULT, H5P_DEFAULT) >=
+                0);
     sealed(f);
     expect("a dataset for /config", "/config");
 }
@@ -427,8 +463,8 @@ static void test_places(void **state)
     try_place(own, NULL);
     try_place(place_of("/ffn/0/f16"), "overlap");
     try_place(place_of("/dense/embed"), "overlap");
-    try_place(own + 8, "/ffn/0/i8");         /* not aligned */
-    try_place(head_n - 4096, "/ffn/0/i8");   /* in the head */
+    try_place(own + 8, "/ffn/0/i8");       /* not aligned */
+    try_place(head_n - 4096, "/ffn/0/i8"); /* in the head */
     try_place(0, "/ffn/0/i8");
     try_place((whole_n + 65535) / 4096 * 4096, "/ffn/0/i8"); /* behind the end */
     try_place(UINT64_MAX - 4095, "/ffn/0/i8");

@@ -112,7 +112,8 @@ static void test_rank_values(void **state)
     for (int i = 0; i < 7; i++) {
         struct m2c_rank *r = make_rank(2), *back = NULL;
         struct m2c_rank_layer *y = &r->layer[1];
-        float *figures[] = {&y->freq[5], &y->freq[6], &y->freq[7], &y->mean[8], &y->m2[9]};
+        float *figures[] = {&y->freq[5], &y->freq[6], &y->freq[7], &y->mean[8],
+                            &y->m2[9]};
         const float values[] = {-0.25f, 1.5f, NAN, INFINITY, -INFINITY};
         if (i < 5)
             *figures[i] = values[i];
@@ -174,7 +175,8 @@ static void test_rank_foreign(void **state)
     struct m2c_rank *back = NULL;
     struct m2c_results *t;
     struct m2c_err err = {0};
-    assert_int_equal(m2c_rank_read(&back, synth_path("absent"), model, 1, 1, &err), -ENOENT);
+    assert_int_equal(m2c_rank_read(&back, synth_path("absent"), model, 1, 1, &err),
+                     -ENOENT);
     assert_non_null(strstr(err.msg, "absent"));
     synth_spew(p, "once upon a time", 16);
     assert_int_equal(m2c_rank_read(&back, p, model, 1, 1, &err), -EINVAL);

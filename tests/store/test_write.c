@@ -334,8 +334,8 @@ static void test_file_limit(void **state)
 static bool small_disk(const char *dir, const char *size)
 {
     return unshare(CLONE_NEWNS) == 0 &&
-           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mkdir(dir, 0700) == 0 &&
-           mount("none", dir, "tmpfs", 0, size) == 0;
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mkdir(dir, 0700) == 0 && mount("none", dir, "tmpfs", 0, size) == 0;
 }
 
 static uint64_t folder_files(const char *dir)
@@ -439,7 +439,8 @@ static int full_small(struct m2c_import *im)
 static void test_full_disk(void **state)
 {
     (void)state;
-    static int (*const tests[])(struct m2c_import *) = {full_disk, filling_disk, full_small};
+    static int (*const tests[])(struct m2c_import *) = {full_disk, filling_disk,
+                                                        full_small};
     struct m2c_model_cfg c = synth_cfg(128, 200, 1, 100);
     struct m2c_import *im = synth_open(&c, 1, false);
     synth_path("");
