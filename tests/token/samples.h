@@ -178,11 +178,12 @@ static inline void sample_hf(struct sample *s, const char *pre)
                    "\"lstrip\": true, \"normalized\": true}], \"normalizer\": null, "
                    "\"pre_tokenizer\": ");
     sample_text(s, pre);
-    sample_text(s, ", \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
-                   "[{\"SpecialToken\": {\"id\": \"<s>\", \"type_id\": 0}}, {\"Sequence\": "
-                   "{\"id\": \"A\", \"type_id\": 0}}]}, \"decoder\": {\"type\": "
-                   "\"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"dropout\": null, "
-                   "\"unk_token\": null, \"vocab\": {");
+    sample_text(s,
+                ", \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+                "[{\"SpecialToken\": {\"id\": \"<s>\", \"type_id\": 0}}, {\"Sequence\": "
+                "{\"id\": \"A\", \"type_id\": 0}}]}, \"decoder\": {\"type\": "
+                "\"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"dropout\": null, "
+                "\"unk_token\": null, \"vocab\": {");
     for (unsigned b = 0; b < 256; b++) {
         sample_hf_byte(s, b, &next);
         sample_text(s, ", ");
@@ -194,7 +195,8 @@ static inline void sample_hf(struct sample *s, const char *pre)
 /* Of characters, as Llama 2's but without bytes. */
 static const char sample_hf_chars[] =
     "{\"added_tokens\": [{\"id\": 0, \"content\": \"<unk>\", \"special\": true}, "
-    "{\"id\": 1, \"content\": \"<s>\", \"special\": true}, {\"id\": 7, \"content\": \"a b\", "
+    "{\"id\": 1, \"content\": \"<s>\", \"special\": true}, {\"id\": 7, \"content\": \"a "
+    "b\", "
     "\"normalized\": true}], \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": "
     "[{\"type\": \"Prepend\", \"prepend\": \"_\"}, {\"type\": \"Replace\", \"pattern\": "
     "{\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": null, \"decoder\": "
@@ -210,8 +212,10 @@ static const char sample_hf_steps[] =
     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": "
     "{\"Regex\": \"(?i:'s)|[^\\\\r\\\\n\\\\p{L}]?\\\\p{L}+|\\\\s+(?!\\\\S)|\\\\s+\"}, "
     "\"behavior\": \"Isolated\", \"invert\": false}, {\"type\": \"Digits\", "
-    "\"individual_digits\": true}, {\"type\": \"Split\", \"pattern\": {\"String\": \"q\"}, "
-    "\"behavior\": \"MergedWithNext\"}, {\"type\": \"Metaspace\", \"replacement\": \"_\", "
+    "\"individual_digits\": true}, {\"type\": \"Split\", \"pattern\": {\"String\": "
+    "\"q\"}, "
+    "\"behavior\": \"MergedWithNext\"}, {\"type\": \"Metaspace\", \"replacement\": "
+    "\"_\", "
     "\"prepend_scheme\": \"first\", \"split\": true}, {\"type\": \"ByteLevel\", "
     "\"add_prefix_space\": true, \"use_regex\": true}]}";
 static const char sample_hf_plain[] =
