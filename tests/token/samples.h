@@ -128,16 +128,18 @@ static inline void sample_spm_pieces(struct sample *s)
     sample_spm_piece(s, "<c>", 0, SPM_CONTROL);
 }
 
-/* A double array of 128 units with the one word "x": the root leads to 1 ^ 'x',
- * and that unit to its leaf, whose value is place 0 of the texts. */
+/* A double array of 384 units with the one word "x": the root leads to 256 ^ 'x',
+ * in the form for long ways, and that unit to its leaf beside it, whose value is
+ * place 0 of the texts. */
 static inline void sample_charsmap(struct sample *s)
 {
-    sample_u32(s, 4 * 128);
-    for (uint32_t i = 0; i < 128; i++)
-        sample_u32(s, i == 0           ? 1 << 10
-                      : i == (1 ^ 'x') ? 1 << 10 | 1 << 8 | 'x'
-                      : i == 'x'       ? UINT32_C(1) << 31
-                                       : 0);
+    enum { N = 384, ROOT = 1 << 10 | 1 << 9, WAY = 256 ^ 'x', LEAF = WAY ^ 1 };
+    sample_u32(s, 4 * N);
+    for (uint32_t i = 0; i < N; i++)
+        sample_u32(s, i == 0      ? ROOT
+                      : i == WAY  ? 1 << 10 | 1 << 8 | 'x'
+                      : i == LEAF ? UINT32_C(1) << 31
+                                  : 0);
     sample_put(s, "ab", 3);
 }
 

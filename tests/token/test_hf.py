@@ -132,6 +132,30 @@ def byte_levels(tmp):
     check("merges as strings", t, path, FEWER)
 
 
+CLASSES = (r"\s", r"\S", r"[^\s\d]", r"[\S]|\d", r"[^\S]", r"\D", r".", r"\v", r"\p{L}",
+           r"\P{N}", r"[\p{Lu}\p{Lt}\p{M}]", r"[^\p{P}\p{S}]", r"\p{^Z}", r"(?i:[a-z])",
+           r"(?i)[sk]|é", r"[!-/:-@\[-`\{-~]", r"[\x{0}-\x{20}\u2028]+", r"\p{L}{2,3}")
+
+
+def classes(tmp):
+    """Every character of Unicode 3.2 is a space, digit, letter and so on to both; of
+    the long rows of ideographs, syllables and private ones some."""
+    old = o.unicodedata.ucd_3_2_0
+    every = [chr(c) for c in range(0x110000) if old.category(chr(c)) not in ("Cn", "Cs")
+             and (c < 0x3400 or 0xfb00 <= c < 0x20000 or c % 251 == 0)]
+    texts = ["".join(every[i:i + 100]) for i in range(0, len(every), 100)]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    t = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    t.decoder = decoders.ByteLevel()
+    for pattern in CLASSES:
+        # a space before each piece shows where it was cut
+        t.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)])
+        path = save(tmp, "class", t)
+        o.compare(pattern, texts, o.Tool(TOOL, path).encode(texts), ids_of(t, texts, False))
+
+
 def added(tmp):
     t = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
     t.add_tokens([AddedToken("<tool>", special=False), AddedToken("hello", normalized=True),
@@ -203,6 +227,7 @@ def main():
             o.Tool(TOOL, save(tmp, "none", t)).refused("PCRE2", "/pre_tokenizer")
             return
         byte_levels(tmp)
+        classes(tmp)
         added(tmp)
     gpt2()
     shipped()
