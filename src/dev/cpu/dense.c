@@ -92,13 +92,15 @@ void m2c_cpu_embed(const struct m2c_run *run, const struct m2c_embed_args *a)
     size_t scale_step = m2c_scale_bytes(a->table.type, n);
     if (scale_step)
         scales = m2c_mem_host(a->table.scales);
-    const float one = a->scale;
+    const float one = 1;
     for (uint32_t r = 0; r < a->rows; r++, out += n) {
         struct m2c_vec w = {codes + ids[r] * code_step,
                             scales ? scales + ids[r] * scale_step : NULL, a->table.type};
         for (size_t i = 0; i < n; i++)
             out[i] = 0;
         run->isa->axpy(&w, 1, &one, 0, out, 0, 1, 0, n);
+        for (size_t i = 0; i < n && a->scale != 1; i++)
+            out[i] *= a->scale;
     }
 }
 

@@ -3,10 +3,9 @@
  * a few. How ops are made of them and split over threads is the same for all
  * (ffn.c, dense.c, attention.c). Inside src/dev/cpu only.
  *
- * Weights are used at their exact dequantised value (7 or fewer bits times an
- * 11-bit scale fits f32), so every kernel that reads the same weights in the
- * same order gives the same bits, whether it decodes on the fly or from a
- * decoded copy. */
+ * Every kernel that reads the same weights makes the same additions in the
+ * same order, whether it decodes on the fly or from a decoded block, so that
+ * a row of many gives the bits of that row alone. */
 #ifndef M2C_DEV_CPU_KERN_IMPL_H
 #define M2C_DEV_CPU_KERN_IMPL_H
 
@@ -18,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    M2C_DOT_MAX = 4,   /* vectors in one dot or dot_rows */
+    M2C_DOT_MAX = 8,   /* vectors in one dot or dot_rows */
     M2C_AXPY_MAX = 8,  /* vectors that one axpy adds */
     M2C_ROW_TILE = 64, /* rows in one dot_rows */
     M2C_KEY_BLOCK = 64 /* keys that one step of the online softmax takes */
@@ -44,9 +43,9 @@ struct m2c_cpu_isa {
                      unsigned rows, float *out);
     /* acc[r·ld_acc + j] += h[k + r·ld_h] · w[k][j] for j in [begin, end), k < min(nv,
      * M2C_AXPY_MAX) ascending, one fused multiply-add each (plain C: a
-     * multiplication and an addition). begin is a multiple of M2C_GROUP; end
-     * too, or it is the length of the vectors. Vectors beyond the first
-     * M2C_AXPY_MAX are prefetched. Types may differ. */
+     * multiplication and an addition); a group's scale meets h first. begin is
+     * a multiple of M2C_GROUP; end too, or it is the length of the vectors.
+     * Vectors beyond the first M2C_AXPY_MAX are prefetched. Types may differ. */
     void (*axpy)(const struct m2c_vec *w, unsigned nv, const float *h, size_t ld_h,
                  float *acc, size_t ld_acc, unsigned rows, size_t begin, size_t end);
     /* s[i] = exp(s[i] - top); returns the sum. Relative error of an exp about

@@ -8,15 +8,17 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { VF_LANES = 8, VG_PARTS = M2C_GROUP / VF_LANES };
+enum {
+    VF_LANES = 8,
+    VG_PARTS = M2C_GROUP / VF_LANES,
+    ROW_STEP = 3 /* 12 sums in 16 registers */
+};
 
 typedef __m256 vf;
 
 typedef struct { /* M2C_GROUP elements, in an order that may depend on the type */
     vf v[VG_PARTS];
 } vg;
-
-typedef __m256 vlut; /* what decodes a group: its scale */
 
 static inline vf vf_set(float x)
 {
@@ -36,6 +38,11 @@ static inline void vf_store(float *p, vf a)
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
 }
 
 static inline vf vf_add(vf a, vf b)
@@ -85,12 +92,6 @@ static inline void scales_16(const uint8_t *p, size_t n, float *out)
     _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 16))));
 }
 
-static inline vlut vlut_of(enum m2c_type type, const float *scale)
-{
-    (void)type;
-    return _mm256_set1_ps(*scale);
-}
-
 static inline vg vg_zero(void)
 {
     vf z = _mm256_setzero_ps();
@@ -103,23 +104,21 @@ static inline vf bf16_lanes(const uint8_t *c)
     return _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
 }
 
-static inline vf i8_lanes(const uint8_t *c, vlut s)
+static inline vf i8_lanes(const uint8_t *c)
 {
-    __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)c));
-    return _mm256_mul_ps(_mm256_cvtepi32_ps(q), s);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)c)));
 }
 
 /* Sixteen codes: the even elements to r[0], the odd ones to r[1]. */
-static inline void i4_lanes(const uint8_t *c, vlut s, vf r[2])
+static inline void i4_lanes(const uint8_t *c, vf r[2])
 {
     __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)c));
-    __m256i even = _mm256_srai_epi32(_mm256_slli_epi32(b, 28), 28);
-    __m256i odd = _mm256_srai_epi32(_mm256_slli_epi32(b, 24), 28);
-    r[0] = _mm256_mul_ps(_mm256_cvtepi32_ps(even), s);
-    r[1] = _mm256_mul_ps(_mm256_cvtepi32_ps(odd), s);
+    r[0] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(b, 28), 28));
+    r[1] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(b, 24), 28));
 }
 
-static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut s)
+/* The values of one group's codes, before scaling. */
+static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
     vg r = vg_zero();
     switch (type) {
@@ -137,11 +136,11 @@ static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut s)
         break;
     case M2C_I8:
         for (int i = 0; i < VG_PARTS; i++)
-            r.v[i] = i8_lanes(c + 8 * i, s);
+            r.v[i] = i8_lanes(c + 8 * i);
         break;
     case M2C_I4:
-        i4_lanes(c, s, r.v);
-        i4_lanes(c + 8, s, r.v + 2);
+        i4_lanes(c, r.v);
+        i4_lanes(c + 8, r.v + 2);
         break;
     case M2C_N_TYPES: break;
     }
@@ -164,7 +163,7 @@ static inline void split_even_odd(vf *a, vf *b)
     *b = _mm256_castpd_ps(_mm256_permute4x64_pd(o, 0xd8));
 }
 
-/* From vg_weights' order to that of the elements. */
+/* From vg_codes' order to that of the elements. */
 static inline vg vg_natural(enum m2c_type type, vg a)
 {
     if (type == M2C_I4) {
@@ -174,7 +173,7 @@ static inline vg vg_natural(enum m2c_type type, vg a)
     return a;
 }
 
-/* Floats in the order in which vg_weights gives this type's weights. */
+/* Floats in the order in which vg_codes gives this type. */
 static inline vg vg_load(enum m2c_type type, const float *p)
 {
     vg a;
@@ -213,9 +212,8 @@ static inline uint64_t sweep(const uint8_t *p, size_t n)
     return (uint64_t)_mm_cvtsi128_si64(q) | (uint64_t)_mm_extract_epi64(q, 1);
 }
 
-static inline void prefetch(const void *p)
-{
-    _mm_prefetch(p, _MM_HINT_T0);
-}
+/* A macro: gcc takes a function that only prefetches for one without effect,
+ * and drops the calls. */
+#define prefetch(p) _mm_prefetch(p, _MM_HINT_T1)
 
 #endif

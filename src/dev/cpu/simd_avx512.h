@@ -7,15 +7,17 @@
 
 #include <immintrin.h>
 
-enum { VF_LANES = 16, VG_PARTS = M2C_GROUP / VF_LANES };
+enum {
+    VF_LANES = 16,
+    VG_PARTS = M2C_GROUP / VF_LANES,
+    ROW_STEP = 4 /* 16 sums in 32 registers */
+};
 
 typedef __m512 vf;
 
 typedef struct { /* M2C_GROUP elements, in an order that may depend on the type */
     vf v[VG_PARTS];
 } vg;
-
-typedef __m512 vlut; /* what decodes a group: its scale; I4: the 16 values of a code */
 
 static inline vf vf_set(float x)
 {
@@ -35,6 +37,11 @@ static inline void vf_store(float *p, vf a)
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
 }
 
 static inline vf vf_add(vf a, vf b)
@@ -78,15 +85,6 @@ static inline void scales_16(const uint8_t *p, size_t n, float *out)
     _mm512_storeu_ps(out, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, p)));
 }
 
-static inline vlut vlut_of(enum m2c_type type, const float *scale)
-{
-    vf s = _mm512_set1_ps(*scale);
-    if (type != M2C_I4)
-        return s;
-    vf codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
-    return _mm512_mul_ps(codes, s);
-}
-
 static inline vg vg_zero(void)
 {
     return (vg){{_mm512_setzero_ps(), _mm512_setzero_ps()}};
@@ -103,7 +101,8 @@ static inline vf i8_lanes(const uint8_t *c)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)c)));
 }
 
-static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut lut)
+/* The values of one group's codes, before scaling. */
+static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
     vg r = vg_zero();
     switch (type) {
@@ -120,10 +119,11 @@ static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut lut)
         r.v[1] = bf16_lanes(c + 32);
         break;
     case M2C_I8:
-        r.v[0] = _mm512_mul_ps(i8_lanes(c), lut);
-        r.v[1] = _mm512_mul_ps(i8_lanes(c + 16), lut);
+        r.v[0] = i8_lanes(c);
+        r.v[1] = i8_lanes(c + 16);
         break;
     case M2C_I4: { /* even elements, then odd ones; a look-up takes the low 4 bits */
+        vf lut = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
         __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)c));
         r.v[0] = _mm512_permutexvar_ps(b, lut);
         r.v[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(b, 4), lut);
@@ -142,7 +142,7 @@ static inline vg split_even_odd(vg a)
                  _mm512_permutex2var_ps(a.v[0], o, a.v[1])}};
 }
 
-/* From vg_weights' order to that of the elements. */
+/* From vg_codes' order to that of the elements. */
 static inline vg vg_natural(enum m2c_type type, vg a)
 {
     if (type != M2C_I4)
@@ -154,7 +154,7 @@ static inline vg vg_natural(enum m2c_type type, vg a)
                  _mm512_permutex2var_ps(a.v[0], h, a.v[1])}};
 }
 
-/* Floats in the order in which vg_weights gives this type's weights. */
+/* Floats in the order in which vg_codes gives this type. */
 static inline vg vg_load(enum m2c_type type, const float *p)
 {
     vg a = {{_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16)}};
@@ -186,9 +186,8 @@ static inline uint64_t sweep(const uint8_t *p, size_t n)
     return (uint64_t)_mm512_reduce_or_epi64(a);
 }
 
-static inline void prefetch(const void *p)
-{
-    _mm_prefetch(p, _MM_HINT_T0);
-}
+/* A macro: gcc takes a function that only prefetches for one without effect,
+ * and drops the calls. */
+#define prefetch(p) _mm_prefetch(p, _MM_HINT_T1)
 
 #endif

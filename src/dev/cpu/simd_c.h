@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { VF_LANES = 8, VG_PARTS = M2C_GROUP / VF_LANES };
+enum { VF_LANES = 8, VG_PARTS = M2C_GROUP / VF_LANES, ROW_STEP = 2 };
 
 typedef struct {
     float f[VF_LANES];
@@ -17,8 +17,6 @@ typedef struct {
 typedef struct { /* M2C_GROUP elements, in an order that may depend on the type */
     vf v[VG_PARTS];
 } vg;
-
-typedef float vlut; /* what decodes a group: its scale */
 
 static inline vf vf_set(float x)
 {
@@ -46,6 +44,13 @@ static inline vf vf_fma(vf a, vf b, vf c)
     for (int i = 0; i < VF_LANES; i++)
         c.f[i] += a.f[i] * b.f[i];
     return c;
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    for (int i = 0; i < VF_LANES; i++)
+        a.f[i] *= b.f[i];
+    return a;
 }
 
 static inline vf vf_add(vf a, vf b)
@@ -95,12 +100,6 @@ static inline void scales_16(const uint8_t *p, size_t n, float *out)
     }
 }
 
-static inline vlut vlut_of(enum m2c_type type, const float *scale)
-{
-    (void)type;
-    return *scale;
-}
-
 static inline vg vg_zero(void)
 {
     vg r;
@@ -108,7 +107,8 @@ static inline vg vg_zero(void)
     return r;
 }
 
-static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut scale)
+/* The values of one group's codes, before scaling. */
+static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
     vg r;
     float *f = r.v[0].f;
@@ -130,12 +130,12 @@ static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut scale)
     }
     case M2C_I8:
         for (int i = 0; i < M2C_GROUP; i++)
-            f[i] = (float)(int8_t)c[i] * scale;
+            f[i] = (float)(int8_t)c[i];
         break;
     case M2C_I4:
         for (int i = 0; i < M2C_GROUP / 2; i++) {
-            f[2 * i] = (float)(((c[i] & 15) ^ 8) - 8) * scale;
-            f[2 * i + 1] = (float)(((c[i] >> 4) ^ 8) - 8) * scale;
+            f[2 * i] = (float)(((c[i] & 15) ^ 8) - 8);
+            f[2 * i + 1] = (float)(((c[i] >> 4) ^ 8) - 8);
         }
         break;
     case M2C_N_TYPES: break;
@@ -143,7 +143,7 @@ static inline vg vg_weights(enum m2c_type type, const uint8_t *c, vlut scale)
     return r;
 }
 
-/* Floats in the order in which vg_weights gives this type's weights. */
+/* Floats in the order in which vg_codes gives this type. */
 static inline vg vg_load(enum m2c_type type, const float *p)
 {
     (void)type;
@@ -178,9 +178,6 @@ static inline uint64_t sweep(const uint8_t *p, size_t n)
     return sum[0];
 }
 
-static inline void prefetch(const void *p)
-{
-    (void)p;
-}
+#define prefetch(p) ((void)(p))
 
 #endif
