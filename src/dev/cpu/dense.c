@@ -60,6 +60,8 @@ static void matmul_items(void *ctx, size_t begin, size_t end, unsigned worker)
 
 void m2c_cpu_matmul(const struct m2c_run *run, const struct m2c_matmul_args *args)
 {
+    if (m2c_cpu_gemm(run, args))
+        return;
     struct matmul a = {
         .isa = run->isa,
         .w = &args->w,

@@ -84,14 +84,6 @@ const char *m2c_cpu_isa_list(unsigned i)
     return i + 1 < M2C_COUNTOF(names) ? names[i + 1] : NULL;
 }
 
-void m2c_cpu_kernels_init(void) {}
-
-uint32_t m2c_cpu_gemm_rows(const struct m2c_cpu_isa *isa)
-{
-    (void)isa;
-    return UINT32_MAX;
-}
-
 enum { SEG_MIN = 64, SEG_MOST = 32 };
 
 uint32_t m2c_cpu_seg_neurons(const struct m2c_cpu_isa *isa, uint32_t n_neurons)

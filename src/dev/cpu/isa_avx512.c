@@ -6,6 +6,7 @@
 
 const struct m2c_cpu_isa m2c_cpu_isa_avx512 = {
     .name = "avx512",
+    .gemm_rows = UINT32_MAX,
     .dot = kern_dot,
     .dot_rows = kern_dot_rows,
     .axpy = kern_axpy,

@@ -6,6 +6,7 @@
 
 const struct m2c_cpu_isa m2c_cpu_isa_c = {
     .name = "c",
+    .gemm_rows = 16,
     .dot = kern_dot,
     .dot_rows = kern_dot_rows,
     .axpy = kern_axpy,

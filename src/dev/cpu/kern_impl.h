@@ -31,6 +31,7 @@ struct m2c_vec {
 
 struct m2c_cpu_isa {
     const char *name;
+    uint32_t gemm_rows; /* MATMUL goes through OpenBLAS, if there is one, from here on */
 
     /* out[k] = w[k]·x for k < nv <= M2C_DOT_MAX; all of w have type w[0].type
      * and n elements. `next` (may be NULL): nv vectors that will come next,
@@ -85,6 +86,8 @@ static inline void m2c_run_loop(const struct m2c_run *run, size_t items, size_t 
 void m2c_cpu_ffn_up(const struct m2c_run *run, const struct m2c_ffn_up_args *a);
 void m2c_cpu_ffn_down(const struct m2c_run *run, const struct m2c_ffn_down_args *a);
 void m2c_cpu_ffn_sum(const struct m2c_run *run, const struct m2c_ffn_sum_args *a);
+/* The MATMUL through OpenBLAS; false where it is not for OpenBLAS. */
+bool m2c_cpu_gemm(const struct m2c_run *run, const struct m2c_matmul_args *a);
 void m2c_cpu_matmul(const struct m2c_run *run, const struct m2c_matmul_args *a);
 void m2c_cpu_embed(const struct m2c_run *run, const struct m2c_embed_args *a);
 void m2c_cpu_norm(const struct m2c_run *run, const struct m2c_norm_args *a);
