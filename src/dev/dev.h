@@ -42,7 +42,7 @@ struct m2c_dev_info {
     uint64_t mem_bytes;      /* device memory, or host memory for the cpu */
     uint64_t max_alloc;      /* largest single allocation */
     uint32_t ffn_seg_neurons_min; /* see m2c_dev_seg_neurons */
-    uint32_t gemm_rows;      /* MATMUL and FFN with rows >= this may use a GEMM */
+    uint32_t gemm_rows;      /* MATMUL with rows >= this may have other bits */
     unsigned threads;
     bool unified;            /* ops may read PINNED and HOST memory directly */
 };
