@@ -31,7 +31,7 @@ struct bench_kind {
                 struct m2c_err *err);
     enum m2c_type type;
     uint32_t rows;
-    bool one_thread, up, down;
+    bool one_thread, up, down, cached;
     double bytes, flops;       /* of one pass */
     double sample[BENCH_REPS]; /* seconds */
 };

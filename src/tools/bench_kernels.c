@@ -7,7 +7,9 @@
  * Passes go round a buffer many times the last-level cache, so that weights
  * come from memory as they do in decode. Kinds take turns in every
  * repetition, so that a slow spell of the machine falls on all of them; the
- * fraction is of the medians of the same run. */
+ * fraction is of the medians of the same run. The "cached" kinds read one small
+ * matrix again and again: what the instructions of a kernel allow, whatever
+ * the memory. */
 #include "tools/bench_impl.h"
 #include "tools/commands.h"
 

@@ -13,7 +13,13 @@
 /* ---- passes ---- */
 
 /* Layers of the buffer, parts of it for plain reads, rows of a matrix. */
-enum { MAX_LAYERS = 64, READ_PARTS = 8, MATRIX_ROWS = 16384, GEMM_ROWS = 4096 };
+enum {
+    MAX_LAYERS = 64,
+    READ_PARTS = 8,
+    MATRIX_ROWS = 16384,
+    GEMM_ROWS = 4096,
+    CACHED_TIMES = 16
+};
 
 static int pass_read(struct bench *b, const struct bench_kind *k, uint32_t rep,
                      struct m2c_err *err)
@@ -88,9 +94,34 @@ static int pass_ffn(struct bench *b, const struct bench_kind *k, uint32_t rep,
     return finish(b, err);
 }
 
-/* Rows of w: fewer where the product is bound by arithmetic. */
-static uint32_t matrix_rows(const struct bench *b, uint32_t rows)
+/* The last-level cache, by sysfs (sysconf multiplies it on some machines), or
+ * a guess. */
+static uint64_t cache_bytes(void)
 {
+    unsigned long long kib = 0;
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
+    if (f && fscanf(f, "%lluK", &kib) != 1)
+        kib = 0;
+    if (f)
+        fclose(f);
+    return kib ? (uint64_t)kib << 10 : UINT64_C(64) << 20;
+}
+
+static double vector_bytes(const struct bench *b, enum m2c_type type)
+{
+    return (double)(m2c_code_bytes(type, (size_t)b->s.dim) +
+                    m2c_scale_bytes(type, (size_t)b->s.dim));
+}
+
+/* Rows of w: fewer where the product is bound by arithmetic, few enough for a
+ * quarter of the last-level cache where it is to stay there. */
+static uint32_t matrix_rows(const struct bench *b, enum m2c_type type, uint32_t rows,
+                            bool cached)
+{
+    if (cached) {
+        uint64_t n = cache_bytes() / 4 / (uint64_t)vector_bytes(b, type);
+        return (uint32_t)M2C_MIN(M2C_MAX(n, UINT64_C(1)), (uint64_t)MATRIX_ROWS);
+    }
     size_t most = b->s.bytes / (4 * (size_t)b->s.dim); /* in f32 */
     return (uint32_t)M2C_MIN(most, (size_t)(rows > 1 ? GEMM_ROWS : MATRIX_ROWS));
 }
@@ -99,15 +130,20 @@ static uint32_t matrix_rows(const struct bench *b, uint32_t rows)
 static int pass_matmul(struct bench *b, const struct bench_kind *k, uint32_t rep,
                        struct m2c_err *err)
 {
-    const uint32_t rows = matrix_rows(b, k->rows), dim = (uint32_t)b->s.dim;
+    const uint32_t rows = matrix_rows(b, k->type, k->rows, k->cached);
+    const uint32_t dim = (uint32_t)b->s.dim, times = k->cached ? CACHED_TIMES : 1;
     size_t codes = rows * m2c_code_bytes(k->type, dim);
     size_t all = codes + rows * m2c_scale_bytes(k->type, dim);
-    size_t at = rep % (uint32_t)(b->s.bytes / all) * all;
+    size_t at = k->cached ? 0 : rep % (uint32_t)(b->s.bytes / all) * all;
     struct m2c_tensor w = {k->type, rows, dim, {b->weights, at}, {b->weights, at + codes}};
     struct m2c_call c = {M2C_OP_MATMUL,
                          .u.matmul = {w, {b->x, 0}, {b->y, 0}, k->rows, false}};
-    int r = m2c_queue_launch(b->queue, &c, err);
-    return r < 0 ? r : finish(b, err);
+    for (uint32_t i = 0; i < times; i++) {
+        int r = m2c_queue_launch(b->queue, &c, err);
+        if (r < 0)
+            return r;
+    }
+    return finish(b, err);
 }
 
 /* ---- kinds ---- */
@@ -122,12 +158,6 @@ static struct bench_kind *add(struct bench *b, const char *name,
     return k;
 }
 
-static double vector_bytes(const struct bench *b, enum m2c_type type)
-{
-    return (double)(m2c_code_bytes(type, (size_t)b->s.dim) +
-                    m2c_scale_bytes(type, (size_t)b->s.dim));
-}
-
 static void add_ffn(struct bench *b, const char *name, enum m2c_type type, uint32_t rows,
                     bool up, bool down)
 {
@@ -139,10 +169,13 @@ static void add_ffn(struct bench *b, const char *name, enum m2c_type type, uint3
     k->flops = 2 * vectors * (double)b->s.dim * rows;
 }
 
-static void add_matmul(struct bench *b, const char *name, enum m2c_type type, uint32_t rows)
+static void add_matmul(struct bench *b, const char *name, enum m2c_type type, uint32_t rows,
+                       bool cached)
 {
     struct bench_kind *k = add(b, name, pass_matmul, type, rows);
-    double n = matrix_rows(b, rows);
+    double n = matrix_rows(b, type, rows, cached);
+    n *= cached ? CACHED_TIMES : 1;
+    k->cached = cached;
     k->bytes = n * vector_bytes(b, type);
     k->flops = 2 * n * (double)b->s.dim * rows;
 }
@@ -167,11 +200,14 @@ void bench_add_kernels(struct bench *b)
     add_ffn(b, "ffn_down f16", M2C_F16, 1, false, true);
     add_ffn(b, "ffn_down i8", M2C_I8, 1, false, true);
     add_ffn(b, "ffn_down i4", M2C_I4, 1, false, true);
-    add_matmul(b, "matvec f32", M2C_F32, 1);
-    add_matmul(b, "matvec f16", M2C_F16, 1);
-    add_matmul(b, "matvec i8", M2C_I8, 1);
-    add_matmul(b, "matmul f16, 64 rows", M2C_F16, BENCH_ROWS);
-    add_matmul(b, "matmul i8, 64 rows", M2C_I8, BENCH_ROWS);
+    add_matmul(b, "matvec f32", M2C_F32, 1, false);
+    add_matmul(b, "matvec f16", M2C_F16, 1, false);
+    add_matmul(b, "matvec i8", M2C_I8, 1, false);
+    add_matmul(b, "matvec f16, cached", M2C_F16, 1, true);
+    add_matmul(b, "matvec i8, cached", M2C_I8, 1, true);
+    add_matmul(b, "matvec i4, cached", M2C_I4, 1, true);
+    add_matmul(b, "matmul f16, 64 rows", M2C_F16, BENCH_ROWS, false);
+    add_matmul(b, "matmul i8, 64 rows", M2C_I8, BENCH_ROWS, false);
     add_ffn(b, "ffn f16, 64 rows", M2C_F16, BENCH_ROWS, true, true);
     add_ffn(b, "ffn i4, 64 rows", M2C_I4, BENCH_ROWS, true, true);
 }
@@ -244,19 +280,6 @@ static int alloc_all(struct bench *b, struct m2c_err *err)
         ((float *)b->h->host)[i] = m2c_rng_normal(&rng);
     fill_lists(b);
     return 0;
-}
-
-/* The last-level cache, by sysfs (sysconf multiplies it on some machines), or
- * a guess. */
-static uint64_t cache_bytes(void)
-{
-    unsigned long long kib = 0;
-    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "re");
-    if (f && fscanf(f, "%lluK", &kib) != 1)
-        kib = 0;
-    if (f)
-        fclose(f);
-    return kib ? (uint64_t)kib << 10 : UINT64_C(64) << 20;
 }
 
 int bench_open(struct bench *b, struct m2c_err *err)
