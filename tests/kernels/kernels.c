@@ -84,7 +84,8 @@ static unsigned report(const struct options *o, const char *kind, unsigned op, u
     if (!fault[0])
         return 0;
     printf("FAIL %s %s, %s, case %u of seed %llu: %s\n", kind, m2c_op_name(op),
-           type < M2C_N_TYPES ? m2c_type_name(type) : "of all types", k, (unsigned long long)o->seed, fault);
+           type < M2C_N_TYPES ? m2c_type_name(type) : "of all types", k,
+           (unsigned long long)o->seed, fault);
     return 1;
 }
 
