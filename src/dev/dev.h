@@ -31,7 +31,7 @@ struct m2c_dev_cfg {
     const char *backend;  /* "cpu", "null" */
     int index;            /* which device of the backend */
     unsigned threads;     /* cpu: 0 = all in the affinity mask */
-    uint64_t bytes;       /* limit on M2C_PLACE_DEVICE; 0: what the device has */
+    uint64_t bytes;       /* limit on M2C_PLACE_DEVICE; 0: all that it has */
     const char *isa;      /* cpu: "auto", "c", "avx2", "avx512" */
     unsigned fail_nth;    /* null: the Nth fallible call fails (0: none) */
 };
@@ -50,7 +50,8 @@ struct m2c_dev_info {
 /* Registered backends, in probing order, NULL-terminated. */
 const struct m2c_plugin *const *m2c_dev_backends(void);
 
-/* -ENODEV when the device is not there, -ENOENT for an unknown backend. */
+/* -ENODEV when the device is not there, -ENOENT for an unknown backend,
+ * -ENOMEM when cfg->bytes is more than the device has. */
 M2C_MUST_USE int m2c_dev_open(struct m2c_dev **out, const struct m2c_dev_cfg *cfg,
                               struct m2c_err *err);
 void m2c_dev_close(struct m2c_dev *dev); /* accepts NULL; everything made from it freed */
@@ -109,6 +110,12 @@ struct m2c_dev_counters {
     uint64_t copies, copy_bytes, launches, events;
 };
 void m2c_dev_counters(const struct m2c_dev *dev, struct m2c_dev_counters *out);
+
+/* Known-answer check of every supported op and type on the open device, about
+ * a second at most; leaves counters and peaks alone. -EIO names the op and the
+ * error found; -ENOTSUP for a device that computes nothing; what allocation
+ * and queues return. */
+M2C_MUST_USE int m2c_dev_selftest(struct m2c_dev *dev, struct m2c_err *err);
 
 #ifdef __cplusplus
 }
