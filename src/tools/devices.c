@@ -1,29 +1,87 @@
 /* SPDX-License-Identifier: MIT */
-/* m2c devices: what there is to compute on, and what it can do. */
+/* m2c devices: what there is to compute on, what it can do, and whether it
+ * does it right. A device that computes wrong numbers makes the exit code 4;
+ * one that is not there is a line, not a failure. */
 #include "dev/dev.h"
 #include "tools/commands.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
-static json_t *describe(struct m2c_dev *dev, const char *fault)
+static json_t *ops_of(const struct m2c_dev *dev)
 {
-    const struct m2c_dev_info *i = m2c_dev_info(dev);
     json_t *ops = json_object();
     for (int op = 0; op < M2C_N_OPS; op++) {
         json_t *types = json_array();
         for (int t = 0; t < M2C_N_TYPES; t++) {
             if (m2c_dev_supports(dev, (enum m2c_op)op, (enum m2c_type)t))
-                json_array_append_new(types, json_string(m2c_type_name((enum m2c_type)t)));
+                json_array_append_new(types,
+                                      json_string(m2c_type_name((enum m2c_type)t)));
         }
         json_object_set_new(ops, m2c_op_name((enum m2c_op)op), types);
     }
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:o, s:o}", "backend", i->backend,
-                     "name", i->name, "isa", i->isa, "memory_bytes",
-                     (json_int_t)i->mem_bytes, "max_alloc_bytes", (json_int_t)i->max_alloc,
-                     "threads", (int)i->threads, "unified", i->unified, "fault",
-                     fault ? json_string(fault) : json_null(), "ops", ops);
+    return ops;
+}
+
+/* `test`: what the self-test returned, with err. */
+static json_t *describe(const struct m2c_dev *dev, int index, int test,
+                        const struct m2c_err *err)
+{
+    const struct m2c_dev_info *i = m2c_dev_info(dev);
+    const char *word = test == 0 ? "passed" : test == -ENOTSUP ? "none" : "failed";
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:s, s:s?, s:o}",
+                     "backend", i->backend, "index", index, "name", i->name, "driver",
+                     i->driver, "isa", i->isa, "memory_bytes", (json_int_t)i->mem_bytes,
+                     "max_alloc_bytes", (json_int_t)i->max_alloc, "threads",
+                     (int)i->threads, "unified", i->unified, "self_test", word, "fault",
+                     test < 0 ? err->msg : NULL, "ops", ops_of(dev));
+}
+
+/* Appends every device of a backend; its first is named even if it is not
+ * there, with the reason. */
+static void list_backend(const struct m2c_plugin *b, json_t *list, int *code)
+{
+    for (int index = 0;; index++) {
+        struct m2c_err err = {0};
+        struct m2c_dev *dev = NULL;
+        const struct m2c_dev_cfg cfg = {
+            .backend = b->name, .index = index, .isa = "auto"};
+        int r = m2c_dev_open(&dev, &cfg, &err);
+        if (r == -ENODEV && index > 0)
+            return;
+        if (r < 0) {
+            json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "backend",
+                                                  b->name, "index", index, "name",
+                                                  b->desc, "fault", err.msg));
+            return;
+        }
+        r = m2c_dev_selftest(dev, &err);
+        if (r < 0 && r != -ENOTSUP)
+            *code = M2C_EXIT_SELFTEST;
+        json_array_append_new(list, describe(dev, index, r, &err));
+        m2c_dev_close(dev);
+    }
+}
+
+static const char *text_of(const json_t *d, const char *key)
+{
+    return json_string_value(json_object_get(d, key));
+}
+
+static void print_limits(const json_t *d)
+{
+    printf(
+        "  memory %.1f GiB, largest allocation %.1f GiB, threads %" JSON_INTEGER_FORMAT,
+        (double)json_integer_value(json_object_get(d, "memory_bytes")) / (1 << 30),
+        (double)json_integer_value(json_object_get(d, "max_alloc_bytes")) / (1 << 30),
+        json_integer_value(json_object_get(d, "threads")));
+    if (text_of(d, "isa")[0])
+        printf(", kernels %s", text_of(d, "isa"));
+    if (text_of(d, "driver")[0])
+        printf(", driver %s", text_of(d, "driver"));
+    printf("%s\n", json_is_true(json_object_get(d, "unified"))
+                       ? ", computes from host memory too"
+                       : "");
 }
 
 static void print(const json_t *list)
@@ -31,23 +89,18 @@ static void print(const json_t *list)
     size_t k;
     json_t *d, *types;
     const char *op;
-    json_array_foreach(list, k, d) {
-        const json_t *fault = json_object_get(d, "fault");
-        printf("%s: %s\n", json_string_value(json_object_get(d, "backend")),
-               json_string_value(json_object_get(d, "name")));
-        if (json_is_string(fault))
-            printf("  not usable: %s\n", json_string_value(fault));
-        if (!json_object_get(d, "ops"))
+    json_array_foreach(list, k, d)
+    {
+        printf("%s %" JSON_INTEGER_FORMAT ": %s\n", text_of(d, "backend"),
+               json_integer_value(json_object_get(d, "index")), text_of(d, "name"));
+        if (!json_object_get(d, "ops")) {
+            printf("  not usable: %s\n", text_of(d, "fault"));
             continue;
-        printf("  memory %.1f GiB, largest allocation %.1f GiB, %" JSON_INTEGER_FORMAT
-               " threads, kernels %s%s\n",
-               (double)json_integer_value(json_object_get(d, "memory_bytes")) / (1 << 30),
-               (double)json_integer_value(json_object_get(d, "max_alloc_bytes")) / (1 << 30),
-               json_integer_value(json_object_get(d, "threads")),
-               json_string_value(json_object_get(d, "isa")),
-               json_is_true(json_object_get(d, "unified")) ? ", computes from host memory"
-                                                           : "");
-        json_object_foreach(json_object_get(d, "ops"), op, types) {
+        }
+        print_limits(d);
+        printf("  %s\n", text_of(d, "fault") ? text_of(d, "fault") : "self-test: passed");
+        json_object_foreach(json_object_get(d, "ops"), op, types)
+        {
             printf("  %-10s", op);
             for (size_t i = 0; i < json_array_size(types); i++)
                 printf(" %s", json_string_value(json_array_get(types, i)));
@@ -60,12 +113,15 @@ int m2c_cmd_devices(int argc, char **argv)
 {
     bool json = false;
     const struct m2c_flag flags[] = {
-        {.name = "--json", .kind = M2C_FLAG_ON, .dest = &json,
+        {.name = "--json",
+         .kind = M2C_FLAG_ON,
+         .dest = &json,
          .help = "one JSON object on stdout"},
     };
     const struct m2c_cli cli = {.name = "m2c devices",
                                 .args = "",
-                                .brief = "Lists devices, their limits and what they can do",
+                                .brief =
+                                    "Lists devices, their limits and what they can do",
                                 .flags = flags,
                                 .n_flags = M2C_COUNTOF(flags)};
     int code;
@@ -73,20 +129,12 @@ int m2c_cmd_devices(int argc, char **argv)
         return code;
     json_t *list = json_array();
     code = M2C_EXIT_OK;
-    for (const struct m2c_plugin *const *b = m2c_dev_backends(); *b; b++) {
-        struct m2c_err err = {0};
-        struct m2c_dev *dev = NULL;
-        struct m2c_dev_cfg cfg = {.backend = (*b)->name, .isa = "auto"};
-        if (m2c_dev_open(&dev, &cfg, &err) < 0) {
-            json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "backend", (*b)->name,
-                                                  "name", (*b)->desc, "fault", err.msg));
-            continue;
-        }
-        json_array_append_new(list, describe(dev, NULL));
-        m2c_dev_close(dev);
+    for (const struct m2c_plugin *const *b = m2c_dev_backends(); *b; b++)
+        list_backend(*b, list, &code);
+    if (json) {
+        int r = m2c_cli_json(json_pack("{s:o}", "devices", list));
+        return r == M2C_EXIT_OK ? code : r;
     }
-    if (json)
-        return m2c_cli_json(json_pack("{s:o}", "devices", list));
     print(list);
     json_decref(list);
     return code;
