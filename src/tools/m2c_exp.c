@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The m2c-exp program: sweeps from a config. */
+#include "dev/dev.h"
 #include "experiments/experiments.h"
 #include "m2c_config.h"
 #include "tools/cli.h"
@@ -144,6 +145,23 @@ static int merge(int argc, char **argv)
     return r < 0 ? m2c_cli_fail(&err) : M2C_EXIT_OK;
 }
 
+/* A device that computes wrong numbers must not make records. *wrong: it was
+ * there, and failed. */
+static int selftest(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
+{
+    struct m2c_dev *dev = NULL;
+    struct m2c_dev_cfg cfg = {
+        .backend = m2c_optset_get(set, "device", "backend"),
+        .isa = m2c_optset_get(set, "device", "isa"),
+        .index = (int)strtol(m2c_optset_get(set, "device", "index"), NULL, 10)};
+    int r = m2c_dev_open(&dev, &cfg, err);
+    if (r == 0 && strcmp(cfg.backend, "null") != 0) /* which computes nothing */
+        r = m2c_dev_selftest(dev, err);
+    *wrong = r < 0 && dev;
+    m2c_dev_close(dev);
+    return r;
+}
+
 /* A failure before the first point ran is the config's or the folder's. */
 static int finish(int r, const struct m2c_exp_result *res, const char *dir,
                   const struct m2c_err *err)
@@ -183,7 +201,7 @@ static int sweep(int argc, char **argv)
         .brief = "Runs a sweep of experiments",
         .notes = "m2c-exp merge DIR... -o DIR  joins the results of shards.\n"
                  "Exit codes: 0 ok, 1 failed, 2 usage or config, 3 some points failed, "
-                 "130 interrupted.",
+                 "4 the device computes\nwrong numbers, 130 interrupted.",
         .flags = flags,
         .n_flags = M2C_COUNTOF(flags),
         .min_args = 0,
@@ -216,8 +234,17 @@ static int sweep(int argc, char **argv)
         const char *named = m2c_optset_get(set, "output", "dir");
         default_dir(config, dir, sizeof dir);
         const char *to = a.dir ? a.dir : named[0] ? named : dir;
-        r = run(set, &a, to, log, &res, &err);
-        code = finish(r, &res, to, &err);
+        bool wrong = false;
+        r = selftest(set, &wrong, &err);
+        if (wrong) {
+            m2c_log(log, M2C_LOG_ERROR, "device self-test: %s", err.msg);
+            code = M2C_EXIT_SELFTEST;
+        } else if (r < 0) {
+            code = m2c_cli_fail_config(&err);
+        } else {
+            r = run(set, &a, to, log, &res, &err);
+            code = finish(r, &res, to, &err);
+        }
     }
     m2c_optset_close(set);
     m2c_log_close(log);
