@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* /config of a store. One table of fields serves writing and reading. */
+/* /config of a store, and the table of its fields. */
 #include "store/config_h5_impl.h"
 
 #include "m2c_config.h"
@@ -10,17 +10,11 @@
 
 enum { NAME_BYTES = 16, HEX_BYTES = 33, MAX_ATTRS = 256 };
 
-struct field {
-    const char *name;
-    const struct m2c_h5_type *type; /* NULL: a string; of u8 type: a bool */
-    size_t offset, size;            /* in struct m2c_model_cfg; size of a string */
-};
-
 #define AT(m) offsetof(struct m2c_model_cfg, m)
 #define F(m, t) #m, &m2c_h5_##t, AT(m), 0
 #define S(m) #m, NULL, AT(m), sizeof((struct m2c_model_cfg *)0)->m
 
-static const struct field fields[] = {
+const struct m2c_config_field m2c_config_fields[M2C_CONFIG_FIELDS] = {
     {S(name)},           {S(arch)},
     {F(dim, u32)},       {F(hidden, u32)},
     {F(layers, u32)},    {F(heads, u32)},
@@ -36,15 +30,19 @@ static const struct field fields[] = {
 #undef F
 #undef AT
 
-static const char *const rope_names[] = {
-    [M2C_ROPE_HALF] = "half", [M2C_ROPE_INTERLEAVED] = "interleaved"};
+const char *m2c_rope_name(unsigned rope)
+{
+    static const char *const names[] = {
+        [M2C_ROPE_HALF] = "half", [M2C_ROPE_INTERLEAVED] = "interleaved"};
+    return rope < M2C_COUNTOF(names) ? names[rope] : NULL;
+}
 
 static int put_fields(const struct m2c_h5_obj *o, const struct m2c_model_cfg *cfg,
                       struct m2c_err *err)
 {
     int rc = 0;
-    for (size_t i = 0; !rc && i < M2C_COUNTOF(fields); i++) {
-        const struct field *f = &fields[i];
+    for (size_t i = 0; !rc && i < M2C_CONFIG_FIELDS; i++) {
+        const struct m2c_config_field *f = &m2c_config_fields[i];
         const char *at = (const char *)cfg + f->offset;
         uint8_t flag;
         if (!f->type) {
@@ -54,30 +52,6 @@ static int put_fields(const struct m2c_h5_obj *o, const struct m2c_model_cfg *cf
             rc = m2c_h5_put(o, f->name, f->type, 0, &flag, err);
         } else {
             rc = m2c_h5_put(o, f->name, f->type, 0, at, err);
-        }
-    }
-    return rc;
-}
-
-static int get_fields(const struct m2c_h5_obj *o, struct m2c_model_cfg *cfg,
-                      struct m2c_err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; !rc && i < M2C_COUNTOF(fields); i++) {
-        const struct field *f = &fields[i];
-        char *at = (char *)cfg + f->offset;
-        uint8_t flag = 0;
-        if (!f->type) {
-            rc = m2c_h5_get_str(o, f->name, 0, f->size, at, err);
-        } else if (f->type->bytes == 1) {
-            rc = m2c_h5_get(o, f->name, f->type, 0, &flag, err);
-            if (!rc && flag > 1)
-                rc = m2c_fail(err, -EINVAL,
-                              "%s: %s: attribute '%s' is %u, expected 0 or 1", o->file,
-                              o->name, f->name, flag);
-            *(bool *)at = flag == 1;
-        } else {
-            rc = m2c_h5_get(o, f->name, f->type, 0, at, err);
         }
     }
     return rc;
@@ -129,117 +103,12 @@ static int put_layout(const struct m2c_h5_obj *o, const struct m2c_layout *l,
     return rc;
 }
 
-/* The length of a list that the layout can hold. */
-static int list_count(const struct m2c_h5_obj *o, const char *attr, uint32_t max,
-                      uint32_t *n, struct m2c_err *err)
-{
-    size_t have = 0;
-    int rc = m2c_h5_get_count(o, attr, &have, err);
-    if (rc)
-        return rc;
-    if (have < 1 || have > max)
-        return m2c_fail(err, -EINVAL,
-                        "%s: %s: attribute '%s' has %zu values, expected 1 to %u",
-                        o->file, o->name, attr, have, max);
-    *n = (uint32_t)have;
-    return 0;
-}
-
-static int parse_type(const struct m2c_h5_obj *o, const char *attr, const char *name,
-                      enum m2c_type *out, struct m2c_err *err)
-{
-    if (m2c_type_parse(name, out) == 0)
-        return 0;
-    return m2c_fail(err, -EINVAL, "%s: %s: attribute '%s': there is no type '%s'",
-                    o->file, o->name, attr, name);
-}
-
-static int get_classes(const struct m2c_h5_obj *o, struct m2c_layout *l,
-                       struct m2c_err *err)
-{
-    char name[M2C_LAYOUT_CLASSES][NAME_BYTES], type[M2C_LAYOUT_CLASSES][NAME_BYTES];
-    uint32_t parts[M2C_LAYOUT_CLASSES], bits[M2C_LAYOUT_CLASSES];
-    int rc = list_count(o, "class_name", M2C_LAYOUT_CLASSES, &l->n_classes, err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "class_name", l->n_classes, NAME_BYTES, name[0], err);
-    if (!rc)
-        rc = m2c_h5_get(o, "class_parts", &m2c_h5_u32, l->n_classes, parts, err);
-    if (!rc)
-        rc = m2c_h5_get(o, "class_bits", &m2c_h5_u32, l->n_classes, bits, err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "class_type", l->n_classes, NAME_BYTES, type[0], err);
-    for (uint32_t i = 0; !rc && i < l->n_classes; i++) {
-        struct m2c_class *c = &l->cls[i];
-        if (strlen(name[i]) >= sizeof c->name)
-            return m2c_fail(err, -EINVAL, "%s: %s: the class name '%s' is too long",
-                            o->file, o->name, name[i]);
-        strcpy(c->name, name[i]);
-        c->parts = parts[i];
-        c->bits = bits[i];
-        rc = parse_type(o, "class_type", type[i], &c->type, err);
-    }
-    return rc;
-}
-
-static int get_parts(const struct m2c_h5_obj *o, struct m2c_layout *l,
-                     struct m2c_err *err)
-{
-    char name[M2C_LAYOUT_PARTS][sizeof l->part[0].name];
-    char type[M2C_LAYOUT_PARTS][NAME_BYTES];
-    int rc = list_count(o, "part_name", M2C_LAYOUT_PARTS, &l->n_parts, err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "part_name", l->n_parts, sizeof name[0], name[0], err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "part_type", l->n_parts, NAME_BYTES, type[0], err);
-    for (uint32_t i = 0; !rc && i < l->n_parts; i++) {
-        strcpy(l->part[i].name, name[i]);
-        rc = parse_type(o, "part_type", type[i], &l->part[i].type, err);
-    }
-    return rc;
-}
-
-static int get_layout(const struct m2c_h5_obj *o, struct m2c_layout *l,
-                      struct m2c_err *err)
-{
-    char arrange[NAME_BYTES];
-    uint32_t group = 0;
-    int rc = m2c_h5_get_str(o, "layout", 0, sizeof l->name, l->name, err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "arrange", 0, sizeof arrange, arrange, err);
-    if (!rc && strcmp(arrange, "part") != 0)
-        rc = m2c_fail(err, -EINVAL, "%s: %s: arrange is '%s', this m2c knows 'part'",
-                      o->file, o->name, arrange);
-    if (!rc)
-        rc = m2c_h5_get(o, "group", &m2c_h5_u32, 0, &group, err);
-    if (!rc && group != M2C_GROUP)
-        rc = m2c_fail(err, -EINVAL, "%s: %s: group is %u, this m2c knows %d", o->file,
-                      o->name, group, M2C_GROUP);
-    if (!rc)
-        rc = get_classes(o, l, err);
-    if (!rc)
-        rc = get_parts(o, l, err);
-    if (!rc && m2c_layout_check(l, err))
-        rc = m2c_fail_in(err, -EINVAL, "%s: %s", o->file, o->name);
-    return rc;
-}
-
 static int put_hash(const struct m2c_h5_obj *o, const char *attr, struct m2c_hash128 h,
                     struct m2c_err *err)
 {
     char hex[HEX_BYTES];
     m2c_hash_hex(h, hex);
     return m2c_h5_put_str(o, attr, 0, sizeof hex, hex, err);
-}
-
-static int get_hash(const struct m2c_h5_obj *o, const char *attr, struct m2c_hash128 *h,
-                    struct m2c_err *err)
-{
-    char hex[HEX_BYTES];
-    int rc = m2c_h5_get_str(o, attr, 0, sizeof hex, hex, err);
-    if (!rc && m2c_hash_parse(hex, h))
-        rc = m2c_fail(err, -EINVAL, "%s: %s: attribute '%s': expected 32 hex digits",
-                      o->file, o->name, attr);
-    return rc;
 }
 
 int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c,
@@ -262,7 +131,7 @@ int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c
     if (!rc)
         rc = put_name(&o, "act", m2c_act_name(c->cfg.act), err);
     if (!rc)
-        rc = put_name(&o, "rope", rope_names[c->cfg.rope], err);
+        rc = put_name(&o, "rope", m2c_rope_name(c->cfg.rope), err);
     if (!rc)
         rc = put_layout(&o, &c->layout, err);
     if (!rc)
@@ -271,54 +140,6 @@ int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c
         rc = put_hash(&o, "order_hash", c->order, err);
     if (H5Gclose(g) < 0 && !rc)
         rc = m2c_h5_fail(err, -EIO, "%s: cannot close /config", file);
-    return rc;
-}
-
-static int get_choices(const struct m2c_h5_obj *o, struct m2c_model_cfg *cfg,
-                       struct m2c_err *err)
-{
-    char act[NAME_BYTES], rope[NAME_BYTES];
-    int rc = m2c_h5_get_str(o, "act", 0, sizeof act, act, err);
-    if (!rc)
-        rc = m2c_h5_get_str(o, "rope", 0, sizeof rope, rope, err);
-    if (rc)
-        return rc;
-    unsigned a = 0, r = 0;
-    while (a < M2C_N_ACTS && strcmp(act, m2c_act_name((enum m2c_act)a)) != 0)
-        a++;
-    while (r < M2C_COUNTOF(rope_names) && strcmp(rope, rope_names[r]) != 0)
-        r++;
-    if (a == M2C_N_ACTS)
-        return m2c_fail(err, -EINVAL, "%s: %s: there is no activation '%s'", o->file,
-                        o->name, act);
-    if (r == M2C_COUNTOF(rope_names))
-        return m2c_fail(err, -EINVAL, "%s: %s: there is no rope style '%s'", o->file,
-                        o->name, rope);
-    cfg->act = (enum m2c_act)a;
-    cfg->rope = (enum m2c_rope)r;
-    return 0;
-}
-
-int m2c_config_read(const char *file, hid_t f, struct m2c_store_config *c,
-                    struct m2c_err *err)
-{
-    memset(c, 0, sizeof *c);
-    hid_t g = H5Gopen2(f, "/config", H5P_DEFAULT);
-    if (g < 0)
-        return m2c_h5_fail(err, -EINVAL, "%s: has no /config", file);
-    struct m2c_h5_obj o = {g, file, "/config"};
-    int rc = get_fields(&o, &c->cfg, err);
-    if (!rc)
-        rc = get_choices(&o, &c->cfg, err);
-    if (!rc && m2c_model_cfg_check(&c->cfg, err))
-        rc = m2c_fail_in(err, -EINVAL, "%s: /config", file);
-    if (!rc)
-        rc = get_layout(&o, &c->layout, err);
-    if (!rc)
-        rc = get_hash(&o, "model_hash", &c->model, err);
-    if (!rc)
-        rc = get_hash(&o, "order_hash", &c->order, err);
-    m2c_h5_close(g);
     return rc;
 }
 

@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static hid_t create(const char *path)
+static hid_t create(const char *path, uint64_t userblock)
 {
     hid_t fcpl = H5Pcreate(H5P_FILE_CREATE), fapl = H5Pcreate(H5P_FILE_ACCESS), f = -1;
-    if (fcpl >= 0 && fapl >= 0 && H5Pset_obj_track_times(fcpl, false) >= 0 &&
+    if (fcpl >= 0 && fapl >= 0 && H5Pset_userblock(fcpl, userblock) >= 0 &&
+        H5Pset_obj_track_times(fcpl, false) >= 0 &&
         H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
         f = H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl);
     m2c_h5_close(fcpl);
@@ -19,16 +21,18 @@ static hid_t create(const char *path)
     return f;
 }
 
-int m2c_h5_new(struct m2c_h5_new *f, const char *path, struct m2c_err *err)
+int m2c_h5_new(struct m2c_h5_new *f, const char *path, uint64_t userblock,
+               struct m2c_err *err)
 {
     memset(f, 0, sizeof *f);
     f->file = -1;
+    f->userblock = userblock;
     int rc = m2c_part_name(path, f->tmp, err);
     if (rc)
         return rc;
     snprintf(f->path, sizeof f->path, "%s", path);
     m2c_h5_quiet_begin(&f->quiet);
-    f->file = create(f->tmp);
+    f->file = create(f->tmp, userblock);
     if (f->file < 0) {
         rc = m2c_h5_fail(err, -EIO, "%s: cannot be made", path);
         unlink(f->tmp);
@@ -39,24 +43,42 @@ int m2c_h5_new(struct m2c_h5_new *f, const char *path, struct m2c_err *err)
     return 0;
 }
 
-static int sync_file(const struct m2c_h5_new *f, struct m2c_err *err)
+/* The whole file is head: all of it is digested. */
+static int seal(const struct m2c_h5_new *f, int fd, const struct m2c_userblock_kind *kind,
+                const json_t *index, struct m2c_err *err)
 {
-    int fd = open(f->tmp, O_RDONLY | O_CLOEXEC);
-    int rc = fd >= 0 ? fsync(fd) : -1;
-    int e = errno;
-    if (fd >= 0)
-        close(fd);
-    return rc ? m2c_fail(err, -e, "%s: %s", f->path, strerror(e)) : 0;
+    struct stat st;
+    if (fstat(fd, &st)) {
+        int e = errno;
+        return m2c_fail(err, -e, "%s: %s", f->path, strerror(e));
+    }
+    uint64_t n = (uint64_t)st.st_size;
+    return m2c_index_write(fd, f->path, kind, index, f->userblock, n, n, err);
 }
 
-int m2c_h5_commit(struct m2c_h5_new *f, struct m2c_err *err)
+static int finish(const struct m2c_h5_new *f, const struct m2c_userblock_kind *kind,
+                  const json_t *index, struct m2c_err *err)
+{
+    int fd = open(f->tmp, O_RDWR | O_CLOEXEC);
+    int rc = fd >= 0 && kind ? seal(f, fd, kind, index, err) : 0;
+    if (!rc && (fd < 0 || fsync(fd))) {
+        int e = errno;
+        rc = m2c_fail(err, -e, "%s: %s", f->path, strerror(e));
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int m2c_h5_commit(struct m2c_h5_new *f, const struct m2c_userblock_kind *kind,
+                  const json_t *index, struct m2c_err *err)
 {
     int rc = 0;
     if (H5Fclose(f->file) < 0)
         rc = m2c_h5_fail(err, -EIO, "%s: cannot be written", f->path);
     f->file = -1;
     if (!rc)
-        rc = sync_file(f, err);
+        rc = finish(f, kind, index, err);
     if (!rc && rename(f->tmp, f->path)) {
         int e = errno;
         rc = m2c_fail(err, -e, "%s: %s", f->path, strerror(e));

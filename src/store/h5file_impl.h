@@ -6,6 +6,7 @@
 
 #include "store/file_impl.h"
 #include "store/h5util_impl.h"
+#include "store/index_impl.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,12 +17,18 @@ struct m2c_h5_new {
     hid_t file; /* negative: none is open */
     struct m2c_h5_quiet quiet;
     bool made; /* `tmp` is there */
+    uint64_t userblock;
 };
 
-/* On failure nothing is left; drop may be called all the same. */
-M2C_MUST_USE int m2c_h5_new(struct m2c_h5_new *f, const char *path, struct m2c_err *err);
-/* Closes, fsyncs, renames. */
-M2C_MUST_USE int m2c_h5_commit(struct m2c_h5_new *f, struct m2c_err *err);
+/* `userblock`: bytes before HDF5, a power of two of at least 512, or 0. On
+ * failure nothing is left; drop may be called all the same. */
+M2C_MUST_USE int m2c_h5_new(struct m2c_h5_new *f, const char *path, uint64_t userblock,
+                            struct m2c_err *err);
+/* Closes, writes the index and seals the file with it (kind NULL: it has none),
+ * fsyncs, renames. */
+M2C_MUST_USE int m2c_h5_commit(struct m2c_h5_new *f,
+                               const struct m2c_userblock_kind *kind, const json_t *index,
+                               struct m2c_err *err);
 /* Ends in any case; what was not committed is removed. */
 void m2c_h5_drop(struct m2c_h5_new *f);
 /* Opens a group, making it and its parents. Negative: failed. */

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* libhdf5: errors as text, files, types and checked datasets. Owns no state. */
+/* libhdf5: errors as text, types, attributes and datasets. Owns no state. */
 #include "store/h5util_impl.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 const struct m2c_h5_type m2c_h5_u8 = {H5T_INTEGER, 1, false};
 const struct m2c_h5_type m2c_h5_u32 = {H5T_INTEGER, 4, false};
@@ -92,110 +89,51 @@ hid_t m2c_h5_disk_type(const struct m2c_h5_type *t)
     return f;
 }
 
-static const char *class_name(H5T_class_t c)
+/* Creates the attribute and writes it with the type given, which it closes. */
+static int put(const struct m2c_h5_obj *o, const char *attr, hid_t type, size_t n,
+               const void *data, struct m2c_err *err)
 {
-    return c == H5T_INTEGER  ? "integer"
-           : c == H5T_FLOAT  ? "float"
-           : c == H5T_STRING ? "fixed-length string"
-                             : "other";
-}
-
-int m2c_h5_check_type(const char *file, const char *what, hid_t have,
-                      const struct m2c_h5_type *want, struct m2c_err *err)
-{
-    hid_t t = m2c_h5_disk_type(want);
-    if (t < 0)
-        return m2c_h5_fail(err, -ENOMEM, "%s: %s: no type", file, what);
-    htri_t same = H5Tequal(have, t);
-    m2c_h5_close(t);
-    if (same > 0)
-        return 0;
-    return m2c_fail(err, -EINVAL, "%s: %s: expected a little-endian %s%s of %zu bytes",
-                    file, what,
-                    want->cls == H5T_INTEGER && !want->is_signed ? "unsigned " : "",
-                    class_name(want->cls), want->bytes);
-}
-
-/* Contiguous, in this very file (no external or soft link, no external
- * storage), not filtered. */
-static int check_storage(const char *file, hid_t f, const char *path, hid_t d,
-                         struct m2c_err *err)
-{
-    hid_t dcpl = H5Dget_create_plist(d);
-    H5O_info_t root, self;
+    hsize_t dim = n;
+    hid_t space = n ? H5Screate_simple(1, &dim, NULL) : H5Screate(H5S_SCALAR);
+    hid_t a = -1;
+    if (type >= 0 && space >= 0)
+        a = H5Acreate2(o->id, attr, type, space, H5P_DEFAULT, H5P_DEFAULT);
     int rc = 0;
-    if (dcpl < 0 || H5Oget_info2(f, &root, H5O_INFO_BASIC) < 0 ||
-        H5Oget_info2(d, &self, H5O_INFO_BASIC) < 0)
-        rc = m2c_h5_fail(err, -EINVAL, "%s: %s: cannot be examined", file, path);
-    else if (root.fileno != self.fileno)
-        rc = m2c_fail(err, -EINVAL, "%s: %s: lies in another file", file, path);
-    else if (H5Pget_layout(dcpl) != H5D_CONTIGUOUS || H5Pget_external_count(dcpl) != 0 ||
-             H5Pget_nfilters(dcpl) != 0)
-        rc = m2c_fail(err, -EINVAL, "%s: %s: expected plain contiguous storage", file,
-                      path);
-    m2c_h5_close(dcpl);
-    return rc;
-}
-
-static int check_shape(const char *file, const char *path, hid_t d, int rank,
-                       hsize_t *dims, struct m2c_err *err)
-{
-    hsize_t have[H5S_MAX_RANK] = {0};
-    hid_t space = H5Dget_space(d);
-    int n = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
-    if (n > 0)
-        H5Sget_simple_extent_dims(space, have, NULL);
+    if (a < 0 || H5Awrite(a, type, data) < 0)
+        rc = m2c_h5_fail(err, -EIO, "%s: %s: cannot write attribute '%s'", o->file,
+                         o->name, attr);
+    m2c_h5_close(a);
     m2c_h5_close(space);
-    if (rank == 0 && n == 1) {
-        dims[0] = have[0];
-        return 0;
-    }
-    bool same = n == rank && n > 0;
-    for (int i = 0; same && i < n; i++)
-        same = have[i] == dims[i];
-    if (same)
-        return 0;
-    char want[96] = "[n]";
-    for (int i = 0, at = 0; i < rank && at < (int)sizeof want; i++)
-        at += snprintf(want + at, sizeof want - (size_t)at, "[%llu]",
-                       (unsigned long long)dims[i]);
-    return m2c_fail(err, -EINVAL, "%s: %s: expected the shape %s", file, path, want);
+    m2c_h5_close(type);
+    return rc;
 }
 
-int m2c_h5_open_dset(const char *file, hid_t f, const char *path,
-                     const struct m2c_h5_type *t, int rank, hsize_t *dims, hid_t *out,
-                     uint64_t *offset, struct m2c_err *err)
+int m2c_h5_put(const struct m2c_h5_obj *o, const char *attr, const struct m2c_h5_type *t,
+               size_t n, const void *data, struct m2c_err *err)
 {
-    hid_t d = H5Dopen2(f, path, H5P_DEFAULT);
-    if (d < 0)
-        return m2c_h5_fail(err, -EINVAL, "%s: %s: no such dataset", file, path);
-    hid_t have = H5Dget_type(d);
-    int rc = have < 0 ? m2c_h5_fail(err, -EINVAL, "%s: %s: has no type", file, path)
-                      : m2c_h5_check_type(file, path, have, t, err);
-    if (!rc)
-        rc = check_storage(file, f, path, d, err);
-    if (!rc)
-        rc = check_shape(file, path, d, rank, dims, err);
-    if (!rc) {
-        /* The offset of nothing is not HADDR_UNDEF where there is a user block. */
-        H5D_space_status_t status = H5D_SPACE_STATUS_ERROR;
-        haddr_t at = H5Dget_offset(d);
-        *offset = at;
-        if (at == HADDR_UNDEF || H5Dget_space_status(d, &status) < 0 ||
-            status != H5D_SPACE_STATUS_ALLOCATED)
-            rc = m2c_h5_fail(err, -EINVAL, "%s: %s: has no data", file, path);
+    return put(o, attr, m2c_h5_disk_type(t), n, data, err);
+}
+
+static hid_t string_type(size_t size)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    if (t >= 0 && (H5Tset_size(t, size) < 0 || H5Tset_strpad(t, H5T_STR_NULLPAD) < 0 ||
+                   H5Tset_cset(t, H5T_CSET_UTF8) < 0)) {
+        m2c_h5_close(t);
+        return -1;
     }
-    m2c_h5_close(have);
-    if (rc)
-        m2c_h5_close(d);
-    else
-        *out = d;
-    return rc;
+    return t;
+}
+
+int m2c_h5_put_str(const struct m2c_h5_obj *o, const char *attr, size_t n, size_t size,
+                   const char *data, struct m2c_err *err)
+{
+    return put(o, attr, string_type(size), n, data, err);
 }
 
 int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
                       const struct m2c_h5_type *t, size_t n, const void *data,
-                      struct m2c_err *err)
+                      uint64_t *offset, struct m2c_err *err)
 {
     hsize_t dim = n;
     hid_t type = m2c_h5_disk_type(t), d = -1;
@@ -206,43 +144,11 @@ int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
     int rc = 0;
     if (d < 0 || (n && H5Dwrite(d, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
         rc = m2c_h5_fail(err, -EIO, "%s: cannot write dataset '%s'", file, name);
+    if (!rc && offset)
+        *offset = H5Dget_offset(d);
     m2c_h5_close(d);
     m2c_h5_close(dcpl);
     m2c_h5_close(space);
     m2c_h5_close(type);
     return rc;
-}
-
-/* libhdf5 would wait for a FIFO, and has many words for a file that is absent. */
-static int check_regular(const char *path, struct m2c_err *err)
-{
-    struct stat st;
-    if (stat(path, &st)) {
-        int e = errno;
-        return m2c_fail(err, -e, "%s: %s", path, strerror(e));
-    }
-    return S_ISREG(st.st_mode) ? 0
-                               : m2c_fail(err, -EINVAL, "%s: not a regular file", path);
-}
-
-int m2c_h5_open_file(const char *path, hid_t *out, struct m2c_err *err)
-{
-    int rc = check_regular(path, err);
-    if (rc)
-        return rc;
-    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-    hid_t f = -1;
-    if (fapl >= 0) {
-#if H5_VERSION_GE(1, 10, 7)
-        /* Whole files are never written in place, and a read-only or network
-         * file system may refuse locks. */
-        H5Pset_file_locking(fapl, false, true);
-#endif
-        f = H5Fopen(path, H5F_ACC_RDONLY, fapl);
-        m2c_h5_close(fapl);
-    }
-    if (f < 0)
-        return m2c_h5_fail(err, -EINVAL, "%s: not readable as HDF5", path);
-    *out = f;
-    return 0;
 }

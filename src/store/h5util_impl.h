@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A thin layer over libhdf5 for this module: errors as text, attributes and
- * datasets whose type and shape are checked before a byte is read.
+ * small datasets. It writes; nothing that others wrote is ever parsed by
+ * libhdf5 (store/index_impl.h).
  *
- * libhdf5 as Debian builds it is not thread-safe, so only open, import and
- * the writers of small files call it, one thread at a time. */
+ * libhdf5 as Debian builds it is not thread-safe, so only import and the
+ * writers of small files call it, one thread at a time. */
 #ifndef M2C_STORE_H5UTIL_IMPL_H
 #define M2C_STORE_H5UTIL_IMPL_H
 
@@ -34,11 +35,11 @@ int m2c_h5_fail(struct m2c_err *err, int code, const char *fmt, ...) M2C_PRINTF(
  * closed by H5Fclose, whose result matters. */
 void m2c_h5_close(hid_t id);
 
-/* What a type on disk must be. */
+/* A type on disk. */
 struct m2c_h5_type {
-    H5T_class_t cls; /* H5T_INTEGER, H5T_FLOAT or H5T_STRING */
-    size_t bytes;    /* 0 for strings: any fixed length */
-    bool is_signed;  /* integers */
+    H5T_class_t cls; /* H5T_INTEGER or H5T_FLOAT */
+    size_t bytes;
+    bool is_signed; /* integers */
 };
 extern const struct m2c_h5_type m2c_h5_u8, m2c_h5_u32, m2c_h5_u64, m2c_h5_i8, m2c_h5_i32,
     m2c_h5_f16, m2c_h5_f32, m2c_h5_f64;
@@ -46,12 +47,6 @@ extern const struct m2c_h5_type m2c_h5_u8, m2c_h5_u32, m2c_h5_u64, m2c_h5_i8, m2
 /* The same on disk and in memory (little-endian hosts only); the caller
  * closes it with H5Tclose. Negative: no memory. */
 hid_t m2c_h5_disk_type(const struct m2c_h5_type *t);
-
-/* -EINVAL unless a type on disk is bit for bit what we would have written:
- * anything else would make libhdf5 convert, or the data path misread. `what` is
- * for the message. */
-M2C_MUST_USE int m2c_h5_check_type(const char *file, const char *what, hid_t have,
-                                   const struct m2c_h5_type *want, struct m2c_err *err);
 
 /* ---- attributes of an open object; `obj_name` is for messages ---- */
 
@@ -64,38 +59,18 @@ struct m2c_h5_obj {
 M2C_MUST_USE int m2c_h5_put(const struct m2c_h5_obj *o, const char *attr,
                             const struct m2c_h5_type *t, size_t n, const void *data,
                             struct m2c_err *err);
-M2C_MUST_USE int m2c_h5_get(const struct m2c_h5_obj *o, const char *attr,
-                            const struct m2c_h5_type *t, size_t n, void *data,
-                            struct m2c_err *err);
-/* Elements of a 1-D attribute of that type. */
-M2C_MUST_USE int m2c_h5_get_count(const struct m2c_h5_obj *o, const char *attr, size_t *n,
-                                  struct m2c_err *err);
-
 /* Fixed-length, NUL-padded UTF-8: n strings of `size` bytes each (n = 0: one,
- * scalar). When reading, a string on disk longer than size - 1 is refused;
- * what is read always ends with NUL. */
+ * scalar). */
 M2C_MUST_USE int m2c_h5_put_str(const struct m2c_h5_obj *o, const char *attr, size_t n,
                                 size_t size, const char *data, struct m2c_err *err);
-M2C_MUST_USE int m2c_h5_get_str(const struct m2c_h5_obj *o, const char *attr, size_t n,
-                                size_t size, char *data, struct m2c_err *err);
-
-/* ---- datasets ---- */
-
-/* Opens `path` and checks that it is an unfiltered contiguous dataset of this
- * file with this type and shape; *offset gets its place in the file. A rank of
- * 0 takes any 1-D shape and puts its length into dims[0]. */
-M2C_MUST_USE int m2c_h5_open_dset(const char *file, hid_t f, const char *path,
-                                  const struct m2c_h5_type *t, int rank, hsize_t *dims,
-                                  hid_t *out, uint64_t *offset, struct m2c_err *err);
 
 /* Creates a contiguous dataset and writes all of it through libhdf5, for
- * files whose data is small. */
+ * files whose data is small. *offset (NULL: not asked for) gets its place in the
+ * file; nothing has none. */
 M2C_MUST_USE int m2c_h5_write_dset(const char *file, hid_t parent, const char *name,
                                    const struct m2c_h5_type *t, size_t n,
-                                   const void *data, struct m2c_err *err);
-
-/* Opens a file read-only, without locks. */
-M2C_MUST_USE int m2c_h5_open_file(const char *path, hid_t *out, struct m2c_err *err);
+                                   const void *data, uint64_t *offset,
+                                   struct m2c_err *err);
 
 #ifdef __cplusplus
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Rank files. They are small: the whole ranking is in memory, and libhdf5 reads
- * and writes the arrays. */
+/* Rank files. They are small: the whole ranking is in memory, and libhdf5 writes
+ * the arrays. */
 #include "store/rank.h"
 
 #include "store/h5file_impl.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 int m2c_rank_new(struct m2c_rank **out, uint32_t layers, uint32_t n)
 {
@@ -84,63 +85,45 @@ int m2c_rank_sort(struct m2c_rank *r)
 
 /* ---- files ---- */
 
-/* Over all arrays of a layer, so that a flipped bit is not taken for a rank. */
-static int layer_sum(const struct m2c_rank *r, uint32_t l, char hex[33])
+enum { ARRAYS = 4 };
+static const char *const names[ARRAYS] = {"freq", "mean", "m2", "order"};
+
+/* All of 4 bytes a neuron. */
+static void *array(const struct m2c_rank *r, uint32_t l, int k)
 {
     const struct m2c_rank_layer *y = &r->layer[l];
-    struct m2c_hasher *h;
-    if (m2c_hasher_open(&h))
-        return -ENOMEM;
-    m2c_hasher_add(h, y->freq, r->n * sizeof *y->freq);
-    m2c_hasher_add(h, y->mean, r->n * sizeof *y->mean);
-    m2c_hasher_add(h, y->m2, r->n * sizeof *y->m2);
-    m2c_hasher_add(h, y->order, r->n * sizeof *y->order);
-    m2c_hash_hex(m2c_hasher_end(h), hex);
-    m2c_hasher_close(h);
-    return 0;
+    void *const arrays[ARRAYS] = {y->freq, y->mean, y->m2, y->order};
+    return arrays[k];
 }
 
 static int write_layer(const struct m2c_rank *r, uint32_t l, const struct m2c_h5_new *f,
-                       struct m2c_err *err)
+                       uint64_t offset[ARRAYS], struct m2c_err *err)
 {
     char path[32];
     snprintf(path, sizeof path, "/layers/%u", l);
     hid_t g = m2c_h5_group(f->file, path);
     if (g < 0)
         return m2c_h5_fail(err, -EIO, "%s: group %s", f->path, path);
-    const struct m2c_rank_layer *y = &r->layer[l];
-    int e = m2c_h5_write_dset(f->path, g, "freq", &m2c_h5_f32, r->n, y->freq, err);
-    if (e == 0)
-        e = m2c_h5_write_dset(f->path, g, "mean", &m2c_h5_f32, r->n, y->mean, err);
-    if (e == 0)
-        e = m2c_h5_write_dset(f->path, g, "m2", &m2c_h5_f32, r->n, y->m2, err);
-    if (e == 0)
-        e = m2c_h5_write_dset(f->path, g, "order", &m2c_h5_u32, r->n, y->order, err);
-    char sum[33];
-    struct m2c_h5_obj o = {g, f->path, path};
-    if (e == 0 && layer_sum(r, l, sum))
-        e = m2c_fail(err, -ENOMEM, "%s: out of memory", f->path);
-    if (e == 0)
-        e = m2c_h5_put_str(&o, "sum", 0, sizeof sum, sum, err);
+    int e = 0;
+    for (int k = 0; k < ARRAYS && e == 0; k++)
+        e = m2c_h5_write_dset(f->path, g, names[k], k == 3 ? &m2c_h5_u32 : &m2c_h5_f32,
+                              r->n, array(r, l, k), &offset[k], err);
     m2c_h5_close(g);
     return e;
 }
 
-int m2c_rank_write(const struct m2c_rank *r, const char *path, struct m2c_err *err)
+static int write_meta(const struct m2c_rank *r, const struct m2c_h5_new *f,
+                      const char *text, struct m2c_err *err)
 {
-    struct m2c_h5_new f;
-    int e = m2c_h5_new(&f, path, err);
-    if (e < 0)
-        return e;
-    hid_t meta = m2c_h5_group(f.file, "/meta");
-    struct m2c_h5_obj o = {meta, path, "/meta"};
-    uint32_t version = 1, shape[2] = {r->layers, r->n};
+    hid_t meta = m2c_h5_group(f->file, "/meta");
+    struct m2c_h5_obj o = {meta, f->path, "/meta"};
+    uint32_t shape[2] = {r->layers, r->n};
     char model[33], order[33];
     m2c_hash_hex(r->model, model);
     m2c_hash_hex(r->order, order);
-    e = meta < 0 ? m2c_h5_fail(err, -EIO, "%s: group /meta", path) : 0;
+    int e = meta < 0 ? m2c_h5_fail(err, -EIO, "%s: group /meta", f->path) : 0;
     if (e == 0)
-        e = m2c_h5_put(&o, "version", &m2c_h5_u32, 0, &version, err);
+        e = m2c_h5_put(&o, "version", &m2c_h5_u32, 0, &m2c_kind_rank.version, err);
     if (e == 0)
         e = m2c_h5_put(&o, "shape", &m2c_h5_u32, 2, shape, err);
     if (e == 0)
@@ -150,53 +133,74 @@ int m2c_rank_write(const struct m2c_rank *r, const char *path, struct m2c_err *e
     if (e == 0)
         e = m2c_h5_put_str(&o, "order", 0, sizeof order, order, err);
     if (e == 0)
-        e = m2c_h5_put_str(&o, "text", 0, sizeof r->text, r->text, err);
+        e = m2c_h5_put_str(&o, "text", 0, sizeof r->text, text, err);
     m2c_h5_close(meta);
-    for (uint32_t l = 0; l < r->layers && e == 0; l++)
-        e = write_layer(r, l, &f, err);
-    if (e == 0)
-        e = m2c_h5_commit(&f, err);
-    m2c_h5_drop(&f);
     return e;
 }
 
-static int read_array(hid_t file, const char *path, const char *name, uint32_t layer,
-                      const struct m2c_h5_type *type, uint32_t n, void *out,
-                      struct m2c_err *err)
+/* NULL: no memory. `offset`: [layers][ARRAYS]. */
+static json_t *make_index(const struct m2c_rank *r, const char *text,
+                          const uint64_t *offset)
 {
-    char full[64];
-    snprintf(full, sizeof full, "/layers/%u/%s", layer, name);
-    hsize_t dims[1] = {n};
-    hid_t d = -1;
-    uint64_t offset;
-    int e = m2c_h5_open_dset(path, file, full, type, 1, dims, &d, &offset, err);
+    char model[33], order[33];
+    json_t *list = json_array();
+    bool ok = list != NULL;
+    m2c_hash_hex(r->model, model);
+    m2c_hash_hex(r->order, order);
+    for (uint32_t l = 0; ok && l < r->layers; l++, offset += ARRAYS)
+        ok = json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:I}", names[0],
+                                                   (json_int_t)offset[0], names[1],
+                                                   (json_int_t)offset[1], names[2],
+                                                   (json_int_t)offset[2], names[3],
+                                                   (json_int_t)offset[3])) == 0;
+    if (ok)
+        return json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:o}", "layers",
+                         (json_int_t)r->layers, "n", (json_int_t)r->n, "tokens",
+                         (json_int_t)r->tokens, "model", model, "order", order, "text",
+                         text, "offsets", list);
+    json_decref(list);
+    return NULL;
+}
+
+static int write_file(const struct m2c_rank *r, struct m2c_h5_new *f, const char *text,
+                      uint64_t *offset, struct m2c_err *err)
+{
+    int e = write_meta(r, f, text, err);
+    for (uint32_t l = 0; l < r->layers && e == 0; l++)
+        e = write_layer(r, l, f, offset + (size_t)l * ARRAYS, err);
     if (e < 0)
         return e;
-    hid_t mem = m2c_h5_disk_type(type);
-    if (mem < 0 || H5Dread(d, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
-        e = m2c_h5_fail(err, -EIO, "%s: %s cannot be read", path, full);
-    m2c_h5_close(mem);
-    m2c_h5_close(d);
+    json_t *index = make_index(r, text, offset);
+    e = m2c_h5_commit(f, &m2c_kind_rank, index, err);
+    json_decref(index);
     return e;
 }
 
-static int check_sum(const struct m2c_rank *r, hid_t file, const char *path, uint32_t l,
-                     struct m2c_err *err)
+int m2c_rank_write(const struct m2c_rank *r, const char *path, struct m2c_err *err)
 {
-    char name[32], want[33], have[33];
-    snprintf(name, sizeof name, "/layers/%u", l);
-    hid_t g = H5Gopen2(file, name, H5P_DEFAULT);
-    if (g < 0)
-        return m2c_h5_fail(err, -EINVAL, "%s: has no %s", path, name);
-    struct m2c_h5_obj o = {g, path, name};
-    int e = m2c_h5_get_str(&o, "sum", 0, sizeof want, want, err);
-    m2c_h5_close(g);
-    if (e == 0 && layer_sum(r, l, have))
-        e = m2c_fail(err, -ENOMEM, "%s: out of memory", path);
-    if (e == 0 && strcmp(have, want) != 0)
-        e = m2c_fail(err, -EINVAL, "%s: damaged: %s does not have its sum", path, name);
+    struct m2c_h5_new f;
+    char text[sizeof r->text] = "";
+    uint64_t *offset = calloc(r->layers, ARRAYS * sizeof *offset), userblock = 0;
+    if (!offset)
+        return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
+    for (size_t i = 0; i < (size_t)r->layers * ARRAYS; i++)
+        offset[i] = M2C_INDEX_NOWHERE;
+    snprintf(text, sizeof text, "%s", r->text);
+    m2c_index_text(text);
+    json_t *index = make_index(r, text, offset);
+    int e = m2c_index_room(path, index, &userblock, err);
+    json_decref(index);
+    if (e == 0)
+        e = m2c_h5_new(&f, path, userblock, err);
+    if (e == 0) {
+        e = write_file(r, &f, text, offset, err);
+        m2c_h5_drop(&f);
+    }
+    free(offset);
     return e;
 }
+
+/* ---- reading ---- */
 
 /* What a reader relies on: numbers are numbers, the order is a permutation. */
 static int check_layer(const struct m2c_rank *r, uint32_t l, const char *path,
@@ -221,41 +225,66 @@ static int check_layer(const struct m2c_rank *r, uint32_t l, const char *path,
     return e;
 }
 
-static int read_meta(struct m2c_rank *r, hid_t file, const char *path,
+static int read_layer(const struct m2c_rank *r, uint32_t l, int fd,
+                      const struct m2c_node *offsets, uint64_t end, struct m2c_err *err)
+{
+    struct m2c_node at = m2c_node_item(offsets, l);
+    size_t bytes = r->n * sizeof(uint32_t);
+    for (int k = 0; k < ARRAYS; k++) {
+        uint64_t offset = 0;
+        int e = m2c_node_u64(&at, names[k], &offset, err);
+        if (e == 0 && (offset < M2C_HEADER_BYTES || !m2c_range_ok(offset, bytes, end)))
+            e = m2c_fail(err, -EINVAL,
+                         "%s: index: %s: no %zu bytes of %s at offset %" PRIu64, at.file,
+                         at.name, bytes, names[k], offset);
+        if (e == 0)
+            e = m2c_pread_all(fd, at.file, array(r, l, k), bytes, offset, err);
+        if (e < 0)
+            return e;
+    }
+    return check_layer(r, l, at.file, err);
+}
+
+static int read_meta(struct m2c_rank *r, const struct m2c_node *index,
                      struct m2c_hash128 model, struct m2c_err *err)
 {
-    hid_t meta = H5Gopen2(file, "/meta", H5P_DEFAULT);
-    if (meta < 0)
-        return m2c_fail(err, -EINVAL, "%s: not a rank file: it has no /meta", path);
-    struct m2c_h5_obj o = {meta, path, "/meta"};
-    uint32_t version = 0, shape[2] = {0};
-    char hex[33], want[33];
-    m2c_hash_hex(model, want);
-    int e = m2c_h5_get(&o, "version", &m2c_h5_u32, 0, &version, err);
-    if (e == 0 && version != 1)
-        e = m2c_fail(err, -EINVAL, "%s: rank file version %u, this program reads 1", path,
-                     version);
-    if (e == 0)
-        e = m2c_h5_get_str(&o, "model", 0, sizeof hex, hex, err);
-    if (e == 0 && strcmp(hex, want) != 0)
+    uint32_t layers = 0, n = 0;
+    int e = m2c_node_hash(index, "model", &r->model, err);
+    if (e == 0 && !m2c_hash_equal(r->model, model)) {
+        char have[33], want[33];
+        m2c_hash_hex(r->model, have);
+        m2c_hash_hex(model, want);
         e = m2c_fail(err, -EINVAL,
-                     "%s: ranks the neurons of another model (%s, this one is %s)", path,
-                     hex, want);
+                     "%s: ranks the neurons of another model (%s, this one is %s)",
+                     index->file, have, want);
+    }
     if (e == 0)
-        e = m2c_h5_get(&o, "shape", &m2c_h5_u32, 2, shape, err);
-    if (e == 0 && (shape[0] != r->layers || shape[1] != r->n))
+        e = m2c_node_u32(index, "layers", &layers, err);
+    if (e == 0)
+        e = m2c_node_u32(index, "n", &n, err);
+    if (e == 0 && (layers != r->layers || n != r->n))
         e = m2c_fail(err, -EINVAL, "%s: %u layers of %u neurons, the model has %u of %u",
-                     path, shape[0], shape[1], r->layers, r->n);
+                     index->file, layers, n, r->layers, r->n);
     if (e == 0)
-        e = m2c_h5_get(&o, "tokens", &m2c_h5_u64, 0, &r->tokens, err);
+        e = m2c_node_u64(index, "tokens", &r->tokens, err);
     if (e == 0)
-        e = m2c_h5_get_str(&o, "text", 0, sizeof r->text, r->text, err);
+        e = m2c_node_str(index, "text", sizeof r->text, r->text, err);
     if (e == 0)
-        e = m2c_h5_get_str(&o, "order", 0, sizeof hex, hex, err);
-    if (e == 0 && m2c_hash_parse(hex, &r->order) < 0)
-        e = m2c_fail(err, -EINVAL, "%s: /meta order is not a hash", path);
-    m2c_h5_close(meta);
-    r->model = model;
+        e = m2c_node_hash(index, "order", &r->order, err);
+    return e;
+}
+
+static int read_rank(struct m2c_rank *r, int fd, uint64_t end,
+                     const struct m2c_node *index, struct m2c_hash128 model,
+                     struct m2c_err *err)
+{
+    struct m2c_node offsets;
+    size_t n;
+    int e = read_meta(r, index, model, err);
+    if (e == 0)
+        e = m2c_node_list(index, "offsets", r->layers, r->layers, &offsets, &n, err);
+    for (uint32_t l = 0; l < r->layers && e == 0; l++)
+        e = read_layer(r, l, fd, &offsets, end, err);
     return e;
 }
 
@@ -263,30 +292,20 @@ int m2c_rank_read(struct m2c_rank **out, const char *path, struct m2c_hash128 mo
                   uint32_t layers, uint32_t n, struct m2c_err *err)
 {
     struct m2c_rank *r = NULL;
-    struct m2c_h5_quiet quiet;
-    hid_t file = -1;
-    if (m2c_rank_new(&r, layers, n) < 0)
-        return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
-    m2c_h5_quiet_begin(&quiet);
-    int e = m2c_h5_open_file(path, &file, err);
-    if (e == 0)
-        e = read_meta(r, file, path, model, err);
-    for (uint32_t l = 0; l < layers && e == 0; l++) {
-        struct m2c_rank_layer *y = &r->layer[l];
-        e = read_array(file, path, "freq", l, &m2c_h5_f32, n, y->freq, err);
-        if (e == 0)
-            e = read_array(file, path, "mean", l, &m2c_h5_f32, n, y->mean, err);
-        if (e == 0)
-            e = read_array(file, path, "m2", l, &m2c_h5_f32, n, y->m2, err);
-        if (e == 0)
-            e = read_array(file, path, "order", l, &m2c_h5_u32, n, y->order, err);
-        if (e == 0)
-            e = check_sum(r, file, path, l, err);
-        if (e == 0)
-            e = check_layer(r, l, path, err);
-    }
-    m2c_h5_close(file);
-    m2c_h5_quiet_end(&quiet);
+    struct m2c_userblock head;
+    json_t *root;
+    int fd;
+    int e = m2c_index_open(path, &m2c_kind_rank, &fd, &head, &root, err);
+    if (e < 0)
+        return e;
+    struct m2c_node index = {.file = path, .v = root};
+    e = m2c_rank_new(&r, layers, n);
+    if (e < 0)
+        e = m2c_fail(err, e, "%s: out of memory", path);
+    else
+        e = read_rank(r, fd, head.file_bytes, &index, model, err);
+    json_decref(root);
+    close(fd);
     if (e < 0) {
         m2c_rank_free(r);
         return e;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The rank file: how important each neuron of a model is.
  *
- * HDF5, version 1: /meta, attributes (version, shape u32 {layers, n}, model
- * and order hash, text's name, tokens); /layers/<l>, attribute `sum` (XXH3-128
- * in hex of the four arrays one after another), datasets: freq f32[n] (share of tokens at
- * which the neuron was in the true active set), mean f32[n], m2 f32[n] (first and second
- * moment of the score |h|), order u32[n] (ids, hottest first: by freq, then mean, ties to
- * the lower id). A file of another model, and a damaged one, is refused. */
+ * HDF5 behind a user block (store/userblock.h), version 2; all of the file is
+ * guarded by the digest, and m2c reads it by its index, without libhdf5.
+ *   /meta        attributes: version, shape u32 {layers, n}, tokens, model and
+ *                order hash, the text's name
+ *   /layers/<l>  freq f32[n]: share of tokens at which the neuron was in the
+ *                true active set; mean f32[n], m2 f32[n]: first and second
+ *                moment of the score |h|; order u32[n]: ids, hottest first, by
+ *                freq, then mean, ties to the lower id
+ *   index        layers, n, tokens, model, order, text as above; offsets: a
+ *                list of {freq, mean, m2, order} a layer
+ * A file of another model, and a damaged one, is refused. */
 #ifndef M2C_STORE_RANK_H
 #define M2C_STORE_RANK_H
 

@@ -17,7 +17,7 @@ int m2c_results_open(struct m2c_results **out, const char *path, struct m2c_err 
     struct m2c_results *r = calloc(1, sizeof *r);
     if (!r)
         return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
-    int e = m2c_h5_new(&r->f, path, err);
+    int e = m2c_h5_new(&r->f, path, 0, err);
     uint32_t version = 1;
     struct m2c_h5_obj root = {r->f.file, path, "/"};
     if (e == 0)
@@ -36,7 +36,7 @@ static int numbers(struct m2c_results *r, const char *group, const char *name, s
     hid_t g = m2c_h5_group(r->f.file, group);
     if (g < 0)
         return m2c_h5_fail(err, -EIO, "%s: group %s", r->f.path, group);
-    int e = m2c_h5_write_dset(r->f.path, g, name, &m2c_h5_f64, n, values, err);
+    int e = m2c_h5_write_dset(r->f.path, g, name, &m2c_h5_f64, n, values, NULL, err);
     m2c_h5_close(g);
     return e;
 }
@@ -85,7 +85,7 @@ int m2c_results_strings(struct m2c_results *r, const char *name, size_t n,
 
 int m2c_results_commit(struct m2c_results *r, struct m2c_err *err)
 {
-    return m2c_h5_commit(&r->f, err);
+    return m2c_h5_commit(&r->f, NULL, NULL, err);
 }
 
 void m2c_results_close(struct m2c_results *r)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The model store: an HDF5 file whose weights are read by their offsets.
  *
- * File format, version 1:
- *   user block     the first 4096 bytes (store/userblock.h): length of the
- *                  file, where the head ends, digest of the head, and a sum
- *                  of the block itself; checked before libhdf5 parses a byte
- *   head           [4096, head): all HDF5 metadata, /sums and /tokenizer;
+ * File format, version 2:
+ *   user block     a power of two of bytes, at least 8192
+ *     header       [0, 4096) (store/userblock.h): length of the file, where the
+ *                  head ends, digest of the head, and a sum of its own
+ *     index        from 4096 on (store/store_index.c): all that a reader must
+ *                  know, as JSON, so that m2c opens a store without libhdf5
+ *   head           [4096, head): index, all HDF5 metadata, /sums and /tokenizer;
  *                  guarded by the digest
  *     /config      attributes (store/config_h5_impl.h): the model, the layout,
  *                  classes, parts, hashes
@@ -20,9 +22,9 @@
  *     ….scales     f16 [rows][groups], of i8 and i4
  *     /ffn/<layer>/<part>   u8 [experts][neurons][record bytes]
  * So the digest covers what is parsed, the sums what is computed with, and
- * `m2c verify` all bytes. libhdf5 is called by open and import only, which
- * must not run on two threads at a time (Debian's is not thread-safe).
- * A reader of version N reads all versions <= N.
+ * `m2c verify` all bytes. libhdf5 is called by import only, which must not run
+ * on two threads at a time (Debian's is not thread-safe). A store of another
+ * version is refused: it is made again from its source.
  *
  * Neurons have the address (layer, expert, neuron); a dense model has one
  * expert. The data path never goes through libhdf5: it asks for the byte

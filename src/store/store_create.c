@@ -17,7 +17,7 @@
 /* A kibibyte an object is more than libhdf5 takes: about 300 bytes a dataset,
  * 2 KiB for /config, and 30 bytes a link. */
 enum {
-    PAGE = M2C_USERBLOCK,
+    PAGE = M2C_HEADER_BYTES,
     OBJECT_BYTES = 1024,
     EXTRA_OBJECTS = 64,
     MAX_LINKS = 160,
@@ -33,7 +33,7 @@ uint64_t m2c_writer_estimate(const struct m2c_writer *w)
 {
     const struct m2c_plan *p = &w->plan;
     uint64_t objects = p->n_dsets + 2 * (uint64_t)p->cfg.layers + EXTRA_OBJECTS;
-    uint64_t n = PAGE + pages(objects * OBJECT_BYTES) + pages(p->n_sums * 8) +
+    uint64_t n = w->userblock + pages(objects * OBJECT_BYTES) + pages(p->n_sums * 8) +
                  pages(w->opts->tok_n);
     for (size_t i = 0; i < p->n_dsets; i++)
         n += pages(p->dset[i].bytes);
@@ -53,7 +53,7 @@ static void lists_close(const struct lists *l)
     }
 }
 
-static bool lists_open(struct lists *l)
+static bool lists_open(const struct m2c_writer *w, struct lists *l)
 {
     l->fcpl = H5Pcreate(H5P_FILE_CREATE);
     l->fapl = m2c_writer_access(false);
@@ -62,7 +62,7 @@ static bool lists_open(struct lists *l)
     /* Links stay in their group's header, which has a checksum; the heap that
      * libhdf5 would move them to has none. */
     return l->fcpl >= 0 && l->fapl >= 0 && l->gcpl >= 0 && l->dcpl >= 0 &&
-           H5Pset_userblock(l->fcpl, M2C_USERBLOCK) >= 0 &&
+           H5Pset_userblock(l->fcpl, w->userblock) >= 0 &&
            H5Pset_obj_track_times(l->fcpl, false) >= 0 &&
            H5Pset_obj_track_times(l->gcpl, false) >= 0 &&
            H5Pset_link_phase_change(l->gcpl, MAX_LINKS, 0) >= 0 &&
@@ -202,7 +202,7 @@ static int create_objects(const struct m2c_writer *w, const struct m2c_store_con
 {
     struct lists l = {-1, -1, -1, -1};
     hid_t f = -1;
-    if (lists_open(&l))
+    if (lists_open(w, &l))
         f = H5Fcreate(w->tmp, H5F_ACC_TRUNC, l.fcpl, l.fapl);
     int rc = f < 0 ? m2c_h5_fail(err, -EIO, "%s: cannot create %s", w->path, w->tmp)
                    : make_objects(w, f, &l, c, err);
@@ -273,9 +273,9 @@ static int place_batch(struct m2c_writer *w, size_t from, size_t to, uint64_t *a
     if (rc)
         return rc;
     if (from == 0) {
-        rc = place(w, f, "/sums", p->n_sums * 8, at, &w->sums_off, err);
+        rc = place(w, f, "/sums", p->n_sums * 8, at, &w->at.sums, err);
         if (!rc && w->opts->tok_kind)
-            rc = place(w, f, "/tokenizer", w->opts->tok_n, at, &w->tok_off, err);
+            rc = place(w, f, "/tokenizer", w->opts->tok_n, at, &w->at.tok, err);
         w->head_bytes = *at;
     }
     for (size_t i = from; !rc && i < to; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of this module share about an open store.
  *
- * After open nothing in here changes and libhdf5 is not called any more, so
- * every function that takes a const store may run on any thread. */
+ * After open nothing in here changes, so every function that takes a const
+ * store may run on any thread. */
 #ifndef M2C_STORE_STORE_IMPL_H
 #define M2C_STORE_STORE_IMPL_H
 
@@ -10,7 +10,6 @@
 #include "store/file_impl.h"
 #include "store/plan.h"
 #include "store/store.h"
-#include "store/userblock.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +34,18 @@ struct m2c_store {
  * the rank (2 or 3). */
 int m2c_dset_shape(const struct m2c_plan *p, const struct m2c_dset *d,
                    const struct m2c_h5_type **type, hsize_t dims[3]);
+
+/* What lies in the head beside metadata. */
+struct m2c_head_places {
+    uint64_t sums, tok, tok_n; /* offsets, and the tokenizer's bytes */
+    const char *tok_kind;      /* NULL: there is none */
+};
+/* The index of a store; NULL: no memory. */
+json_t *m2c_store_index(const struct m2c_plan *p, struct m2c_hash128 model,
+                        struct m2c_hash128 order, const struct m2c_head_places *at);
+/* Fills in all but path, fd and head. */
+M2C_MUST_USE int m2c_store_index_read(struct m2c_store *s, const json_t *index,
+                                      struct m2c_err *err);
 
 /* The sum of block i of a dataset against what lies in memory; -EIO names
  * file, dataset, record and offset. */

@@ -162,7 +162,7 @@ static int verify_head(struct verify *v)
     const struct m2c_store *s = v->s;
     struct m2c_userblock now;
     struct m2c_err e = {0};
-    int rc = m2c_userblock_check(s->fd, s->path, &now, &e);
+    int rc = m2c_userblock_check(s->fd, s->path, &m2c_kind_store, &now, &e);
     if (rc && rc != -EINVAL) {
         if (v->err)
             *v->err = e;

@@ -29,7 +29,7 @@ int m2c_writer_sums(struct m2c_writer *w, const struct m2c_dset *d, uint64_t fir
                     const uint64_t *sums, size_t n, struct m2c_err *err)
 {
     return m2c_pwrite_all(w->fd, w->path, sums, n * sizeof *sums,
-                          w->sums_off + (d->first_sum + first) * sizeof *sums, err);
+                          w->at.sums + (d->first_sum + first) * sizeof *sums, err);
 }
 
 int m2c_writer_payload(struct m2c_writer *w, struct m2c_err *err)
@@ -58,6 +58,7 @@ static int check_opts(const char *path, const struct m2c_store_write_opts *o,
     int rc = m2c_model_cfg_check(cfg, err);
     if (rc)
         return m2c_fail_in(err, rc, "%s: the model", path);
+    m2c_index_text(c->cfg.name); /* it may come from a file's name: any bytes */
     rc = m2c_layout_find(o->layout, &c->layout, err);
     if (rc)
         return rc;
@@ -143,7 +144,8 @@ static int reserve(struct m2c_writer *w, struct m2c_err *err)
 }
 
 /* The hashes are known once all tensors have passed. */
-static int set_hashes(struct m2c_writer *w, struct m2c_hash128 order, struct m2c_err *err)
+static int set_hashes(struct m2c_writer *w, struct m2c_hash128 model,
+                      struct m2c_hash128 order, struct m2c_err *err)
 {
     hid_t fapl = m2c_writer_access(false), f = -1;
     if (fapl >= 0) {
@@ -152,12 +154,28 @@ static int set_hashes(struct m2c_writer *w, struct m2c_hash128 order, struct m2c
     }
     if (f < 0)
         return m2c_h5_fail(err, -EIO, "%s: cannot reopen %s", w->path, w->tmp);
-    int rc = m2c_config_set_hashes(w->path, f, m2c_model_hash_end(w->hash), order, err);
+    int rc = m2c_config_set_hashes(w->path, f, model, order, err);
     if (H5Fclose(f) < 0 && !rc)
         rc = m2c_h5_fail(err, -EIO, "%s: cannot write the metadata", w->path);
     struct stat st;
     if (!rc && (fstat(w->fd, &st) || (uint64_t)st.st_size != w->file_bytes))
         rc = m2c_fail(err, -EIO, "%s: libhdf5 changed the file's length", w->path);
+    return rc;
+}
+
+/* Everything but the payload; the header is the last that is written. */
+static int describe(struct m2c_writer *w, struct m2c_err *err)
+{
+    struct m2c_hash128 model = m2c_model_hash_end(w->hash), order = {0, 0};
+    if (m2c_identity_order(&w->plan.cfg, &order))
+        return m2c_fail(err, -ENOMEM, "%s: no memory for a hash", w->path);
+    int rc = set_hashes(w, model, order, err);
+    if (rc)
+        return rc;
+    json_t *index = m2c_store_index(&w->plan, model, order, &w->at);
+    rc = m2c_index_write(w->fd, w->path, &m2c_kind_store, index, w->userblock,
+                         w->file_bytes, w->head_bytes, err);
+    json_decref(index);
     return rc;
 }
 
@@ -179,7 +197,6 @@ static int publish(const struct m2c_writer *w, struct m2c_err *err)
 
 static int fill_file(struct m2c_writer *w, struct m2c_err *err)
 {
-    struct m2c_hash128 order = {0, 0};
     w->fd = open(w->tmp, O_RDWR | O_CLOEXEC);
     if (w->fd < 0) {
         int e = errno;
@@ -189,14 +206,10 @@ static int fill_file(struct m2c_writer *w, struct m2c_err *err)
     if (!rc)
         rc = m2c_writer_payload(w, err);
     if (!rc && w->opts->tok_kind)
-        rc = m2c_pwrite_all(w->fd, w->path, w->opts->tok_bytes, w->opts->tok_n,
-                            w->tok_off, err);
-    if (!rc && m2c_identity_order(&w->plan.cfg, &order))
-        rc = m2c_fail(err, -ENOMEM, "%s: no memory for a hash", w->path);
+        rc = m2c_pwrite_all(w->fd, w->path, w->opts->tok_bytes, w->opts->tok_n, w->at.tok,
+                            err);
     if (!rc)
-        rc = set_hashes(w, order, err);
-    if (!rc)
-        rc = m2c_userblock_seal(w->fd, w->path, w->file_bytes, w->head_bytes, err);
+        rc = describe(w, err);
     if (!rc && fsync(w->fd)) {
         int e = errno;
         rc = m2c_fail(err, -e, "%s: fsync: %s", w->path, strerror(e));
@@ -212,7 +225,7 @@ static enum m2c_type dense_type(enum m2c_tensor_kind kind, enum m2c_type matrice
     return norm ? M2C_F32 : matrices;
 }
 
-/* The plan of what will be written, with all sizes. */
+/* The plan of what will be written, with all sizes, and room for its index. */
 static int plan_store(struct m2c_writer *w, const struct m2c_store_config *c,
                       struct m2c_err *err)
 {
@@ -223,7 +236,16 @@ static int plan_store(struct m2c_writer *w, const struct m2c_store_config *c,
         m2c_plan_set_type(&w->plan, i,
                           dense_type(w->plan.dset[2 * i].kind, w->opts->dense));
     rc = m2c_plan_sizes(&w->plan, err);
-    return rc ? m2c_fail_in(err, rc, "%s", w->path) : 0;
+    if (rc)
+        return m2c_fail_in(err, rc, "%s", w->path);
+    for (size_t i = 0; i < w->plan.n_dsets; i++)
+        w->plan.dset[i].offset = M2C_INDEX_NOWHERE;
+    w->at = (struct m2c_head_places){M2C_INDEX_NOWHERE, M2C_INDEX_NOWHERE, w->opts->tok_n,
+                                     w->opts->tok_kind};
+    json_t *index = m2c_store_index(&w->plan, c->model, c->order, &w->at);
+    rc = m2c_index_room(w->path, index, &w->userblock, err);
+    json_decref(index);
+    return rc;
 }
 
 /* From a checked plan to the final name; whatever fails, the temporary file

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The user block of a store. */
+/* The header of our HDF5 files. */
 #include "store/userblock.h"
 
 #include "store/file_impl.h"
@@ -15,9 +15,11 @@
 #error "stores are little-endian and read in place"
 #endif
 
-enum { CHUNK = 1 << 20, HASH_AT = M2C_USERBLOCK - 8 };
+enum { CHUNK = 1 << 20, HASH_AT = M2C_HEADER_BYTES - 8 };
 
-static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
+const struct m2c_userblock_kind m2c_kind_store = {
+    {'m', '2', 'c', 's', 't', 'o', 'r', 'e'}, 2, "model store", "m2c import"};
+const struct m2c_userblock_kind m2c_kind_rank = {"m2crank", 2, "rank file", "m2c rank"};
 static const unsigned char hdf5_magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
 static void put_u64(unsigned char *p, uint64_t x)
@@ -32,15 +34,16 @@ static uint64_t get_u64(const unsigned char *p)
     return x;
 }
 
-int m2c_userblock_digest(int fd, const char *path, uint64_t head_bytes,
-                         struct m2c_hash128 *out, struct m2c_err *err)
+/* XXH3-128 of [4096, head_bytes). */
+static int digest(int fd, const char *path, uint64_t head_bytes, struct m2c_hash128 *out,
+                  struct m2c_err *err)
 {
     struct m2c_hasher *h = NULL;
     unsigned char *buf = malloc(CHUNK);
     int rc = buf ? m2c_hasher_open(&h) : -ENOMEM;
     if (rc)
         rc = m2c_fail(err, rc, "%s: no memory to digest it", path);
-    for (uint64_t at = M2C_USERBLOCK; !rc && at < head_bytes;) {
+    for (uint64_t at = M2C_HEADER_BYTES; !rc && at < head_bytes;) {
         size_t n = (size_t)M2C_MIN((uint64_t)CHUNK, head_bytes - at);
         rc = m2c_pread_all(fd, path, buf, n, at, err);
         if (!rc)
@@ -54,43 +57,56 @@ int m2c_userblock_digest(int fd, const char *path, uint64_t head_bytes,
     return rc;
 }
 
-int m2c_userblock_seal(int fd, const char *path, uint64_t file_bytes, uint64_t head_bytes,
-                       struct m2c_err *err)
+int m2c_userblock_seal(int fd, const char *path, const struct m2c_userblock_kind *kind,
+                       struct m2c_userblock u, struct m2c_err *err)
 {
-    unsigned char b[M2C_USERBLOCK] = {0};
-    struct m2c_hash128 digest = {0, 0};
-    int rc = m2c_userblock_digest(fd, path, head_bytes, &digest, err);
+    unsigned char b[M2C_HEADER_BYTES] = {0};
+    int rc = digest(fd, path, u.head_bytes, &u.digest, err);
     if (rc)
         return rc;
-    uint32_t version = M2C_STORE_VERSION;
-    memcpy(b, magic, sizeof magic);
-    memcpy(b + 8, &version, 4);
-    put_u64(b + 16, file_bytes);
-    put_u64(b + 24, head_bytes);
-    put_u64(b + 32, digest.hi);
-    put_u64(b + 40, digest.lo);
+    memcpy(b, kind->magic, sizeof kind->magic);
+    memcpy(b + 8, &kind->version, 4);
+    put_u64(b + 16, u.file_bytes);
+    put_u64(b + 24, u.head_bytes);
+    put_u64(b + 32, u.digest.hi);
+    put_u64(b + 40, u.digest.lo);
+    put_u64(b + 48, u.index_bytes);
     put_u64(b + HASH_AT, m2c_hash64(b, HASH_AT));
     return m2c_pwrite_all(fd, path, b, sizeof b, 0, err);
 }
 
-/* What a file without our magic is, for the message. */
-static const char *foreign(const unsigned char *b, size_t n, int fd)
+/* A user block of zeros, and HDF5 behind it: nobody came to write it. */
+static bool unfinished(const unsigned char *b, size_t n, int fd)
 {
-    unsigned char at_4096[8];
-    if (n == 0)
-        return "is empty";
-    if (n < 8 || memcmp(b, hdf5_magic, 8) != 0) {
-        if (n == M2C_USERBLOCK && b[0] == 0 && memcmp(b, b + 1, n - 1) == 0 &&
-            pread(fd, at_4096, 8, M2C_USERBLOCK) == 8 &&
-            memcmp(at_4096, hdf5_magic, 8) == 0)
-            return "is an import that was never finished";
-        return "is not a model store";
+    unsigned char at[8];
+    if (n < M2C_HEADER_BYTES || b[0] != 0 || memcmp(b, b + 1, n - 1) != 0)
+        return false;
+    for (uint64_t off = M2C_HEADER_BYTES; off <= 2 * M2C_INDEX_MAX; off *= 2) {
+        if (pread(fd, at, 8, (off_t)off) == 8 && memcmp(at, hdf5_magic, 8) == 0)
+            return true;
     }
-    return "is an HDF5 file, but not a model store (make one with m2c import)";
+    return false;
 }
 
-static int check_head(int fd, const char *path, uint64_t size, struct m2c_userblock *u,
-                      struct m2c_err *err)
+/* What a file without our magic is. */
+static int foreign(const unsigned char *b, size_t n, int fd, const char *path,
+                   const struct m2c_userblock_kind *kind, struct m2c_err *err)
+{
+    if (n == 0)
+        return m2c_fail(err, -EINVAL, "%s: is empty", path);
+    if (n >= 8 && memcmp(b, hdf5_magic, 8) == 0)
+        return m2c_fail(
+            err, -EINVAL,
+            "%s: is an HDF5 file, but not a %s of this m2c (make one with %s)", path,
+            kind->what, kind->maker);
+    if (unfinished(b, n, fd))
+        return m2c_fail(err, -EINVAL, "%s: is a %s that was never finished", path,
+                        kind->what);
+    return m2c_fail(err, -EINVAL, "%s: is not a %s", path, kind->what);
+}
+
+static int check_sizes(const char *path, uint64_t size, const struct m2c_userblock *u,
+                       struct m2c_err *err)
 {
     if (size < u->file_bytes)
         return m2c_fail(err, -EINVAL, "%s: truncated: %" PRIu64 " of %" PRIu64 " bytes",
@@ -98,44 +114,57 @@ static int check_head(int fd, const char *path, uint64_t size, struct m2c_userbl
     if (size > u->file_bytes)
         return m2c_fail(err, -EINVAL, "%s: %" PRIu64 " bytes behind its end at %" PRIu64,
                         path, size - u->file_bytes, u->file_bytes);
-    if (u->head_bytes % M2C_USERBLOCK || u->head_bytes <= M2C_USERBLOCK ||
-        u->head_bytes > u->file_bytes)
+    if (u->head_bytes <= M2C_HEADER_BYTES || u->head_bytes > u->file_bytes)
         return m2c_fail(err, -EINVAL,
                         "%s: offset 24: the head cannot end at %" PRIu64
                         " in a file of %" PRIu64 " bytes",
                         path, u->head_bytes, u->file_bytes);
-    struct m2c_hash128 have = {0, 0};
-    int rc = m2c_userblock_digest(fd, path, u->head_bytes, &have, err);
-    if (rc)
-        return rc;
-    if (!m2c_hash_equal(have, u->digest))
+    if (u->index_bytes > M2C_INDEX_MAX ||
+        !m2c_range_ok(M2C_HEADER_BYTES, u->index_bytes, u->head_bytes))
         return m2c_fail(err, -EINVAL,
-                        "%s: damaged: the bytes [4096, %" PRIu64
-                        ") do not have the digest that the header states",
-                        path, u->head_bytes);
+                        "%s: offset 48: no index of %" PRIu64
+                        " bytes lies in a head of %" PRIu64 " bytes",
+                        path, u->index_bytes, u->head_bytes);
     return 0;
 }
 
-int m2c_userblock_check(int fd, const char *path, struct m2c_userblock *out,
+static int check_version(const char *path, const struct m2c_userblock_kind *kind,
+                         const unsigned char *b, struct m2c_err *err)
+{
+    uint32_t version;
+    memcpy(&version, b + 8, 4);
+    if (version == kind->version)
+        return 0;
+    bool old = version > 0 && version < kind->version;
+    return m2c_fail(err, -EINVAL,
+                    "%s: offset 8: format version %" PRIu32 ", this m2c reads %" PRIu32
+                    "%s%s",
+                    path, version, kind->version,
+                    old ? ": make the file again with " : "", old ? kind->maker : "");
+}
+
+/* The header itself, before anything that it says is believed. */
+static int check_header(int fd, const char *path, const struct m2c_userblock_kind *kind,
+                        unsigned char b[M2C_HEADER_BYTES], uint64_t *size,
                         struct m2c_err *err)
 {
     struct stat st;
-    unsigned char b[M2C_USERBLOCK] = {0};
     if (fstat(fd, &st)) {
         int e = errno;
         return m2c_fail(err, -e, "%s: %s", path, strerror(e));
     }
     if (!S_ISREG(st.st_mode))
-        return m2c_fail(err, -EINVAL, "%s: %s, not a model store", path,
-                        S_ISDIR(st.st_mode) ? "a directory" : "a special file");
-    uint64_t size = (uint64_t)st.st_size;
-    size_t n = (size_t)M2C_MIN(size, (uint64_t)M2C_USERBLOCK);
+        return m2c_fail(err, -EINVAL, "%s: %s, not a %s", path,
+                        S_ISDIR(st.st_mode) ? "a directory" : "a special file",
+                        kind->what);
+    *size = (uint64_t)st.st_size;
+    size_t n = (size_t)M2C_MIN(*size, (uint64_t)M2C_HEADER_BYTES);
     int rc = m2c_pread_all(fd, path, b, n, 0, err);
     if (rc)
         return rc;
-    if (n < sizeof magic || memcmp(b, magic, sizeof magic) != 0)
-        return m2c_fail(err, -EINVAL, "%s: %s", path, foreign(b, n, fd));
-    if (n < M2C_USERBLOCK)
+    if (n < sizeof kind->magic || memcmp(b, kind->magic, sizeof kind->magic) != 0)
+        return foreign(b, n, fd, path, kind, err);
+    if (n < M2C_HEADER_BYTES)
         return m2c_fail(err, -EINVAL, "%s: truncated: %zu bytes, less than its header",
                         path, n);
     if (get_u64(b + HASH_AT) != m2c_hash64(b, HASH_AT))
@@ -143,14 +172,29 @@ int m2c_userblock_check(int fd, const char *path, struct m2c_userblock *out,
                         "%s: damaged: offset 0: the header of 4096 bytes does "
                         "not have the sum that it states",
                         path);
-    uint32_t version;
-    memcpy(&version, b + 8, 4);
-    if (version == 0 || version > M2C_STORE_VERSION)
-        return m2c_fail(err, -EINVAL,
-                        "%s: offset 8: format version %" PRIu32
-                        ", this m2c reads up to %d",
-                        path, version, M2C_STORE_VERSION);
-    *out = (struct m2c_userblock){
-        get_u64(b + 16), get_u64(b + 24), {get_u64(b + 32), get_u64(b + 40)}};
-    return check_head(fd, path, size, out, err);
+    return check_version(path, kind, b, err);
+}
+
+int m2c_userblock_check(int fd, const char *path, const struct m2c_userblock_kind *kind,
+                        struct m2c_userblock *out, struct m2c_err *err)
+{
+    unsigned char b[M2C_HEADER_BYTES] = {0};
+    uint64_t size = 0;
+    struct m2c_hash128 have = {0, 0};
+    int rc = check_header(fd, path, kind, b, &size, err);
+    if (rc)
+        return rc;
+    *out = (struct m2c_userblock){.file_bytes = get_u64(b + 16),
+                                  .head_bytes = get_u64(b + 24),
+                                  .index_bytes = get_u64(b + 48),
+                                  .digest = {get_u64(b + 32), get_u64(b + 40)}};
+    rc = check_sizes(path, size, out, err);
+    if (!rc)
+        rc = digest(fd, path, out->head_bytes, &have, err);
+    if (!rc && !m2c_hash_equal(have, out->digest))
+        rc = m2c_fail(err, -EINVAL,
+                      "%s: damaged: the bytes [4096, %" PRIu64
+                      ") do not have the digest that the header states",
+                      path, out->head_bytes);
+    return rc;
 }

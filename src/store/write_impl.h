@@ -32,7 +32,8 @@ struct m2c_writer {
     int fd;
     struct m2c_import *src;
     struct m2c_plan plan;
-    uint64_t head_bytes, file_bytes, sums_off, tok_off;
+    uint64_t userblock, head_bytes, file_bytes;
+    struct m2c_head_places at;
     const struct m2c_store_write_opts *opts;
     struct m2c_pool *pool;
     struct m2c_progress *progress;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Model stores: whatever lies behind a header that vouches for it, opening
  * ends in a store or in one line that names the file, and a store that opened
- * can be read, checked and verified to the last byte. The header is made anew
- * for each input, since its sums would refuse every mutation. */
+ * can be read, checked and verified to the last byte. All sums of the header
+ * are made anew for each input, since they would refuse every mutation.
+ *
+ * An input: pages of the head, pages of the user block (a byte each), the
+ * index, a NUL, and what follows the user block. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -15,13 +18,6 @@
 #include "store/store.h"
 
 enum { BLOCK = 4096, N_SEEDS = 2 };
-
-/* libhdf5 loses some memory when it refuses a file; ours is still counted. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libhdf5";
-}
 
 static void must(int rc, const struct m2c_err *err)
 {
@@ -76,7 +72,14 @@ static uint8_t *make_seed(int which, size_t *n)
     return data;
 }
 
-/* Seeds begin behind the user block, with the pages of the head before them. */
+static uint64_t u64_at(const uint8_t *p)
+{
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return x;
+}
+
+/* From a file to the input that makes it. */
 bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
 {
     static uint8_t *seeds[N_SEEDS];
@@ -84,19 +87,29 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
     if (i >= N_SEEDS)
         return false;
     if (!seeds[i]) {
-        uint64_t head;
-        seeds[i] = make_seed((int)i, &sizes[i]);
-        memcpy(&head, seeds[i] + 24, 8);
-        seeds[i][BLOCK - 1] = (uint8_t)(head / BLOCK);
+        size_t file_n, at = BLOCK;
+        uint8_t *file = make_seed((int)i, &file_n);
+        size_t index_n = (size_t)u64_at(file + 48);
+        while (memcmp(file + at, "\x89HDF", 4) != 0)
+            at += BLOCK;
+        sizes[i] = 2 + index_n + 1 + file_n - at;
+        uint8_t *p = seeds[i] = malloc(sizes[i]);
+        FUZZ_CHECK(p != NULL);
+        p[0] = (uint8_t)(u64_at(file + 24) / BLOCK);
+        p[1] = (uint8_t)(at / BLOCK);
+        memcpy(p + 2, file + BLOCK, index_n);
+        p[2 + index_n] = 0;
+        memcpy(p + 2 + index_n + 1, file + at, file_n - at);
+        free(file);
     }
-    *data = seeds[i] + BLOCK - 1;
-    *n = sizes[i] - BLOCK + 1;
+    *data = seeds[i];
+    *n = sizes[i];
     return true;
 }
 
-static void seal(uint8_t *b, size_t n, uint64_t head)
+static void seal(uint8_t *b, size_t n, uint64_t head, uint64_t index_n)
 {
-    const uint32_t version = 1;
+    const uint32_t version = 2;
     memset(b, 0, BLOCK);
     memcpy(b, "m2cstore", 8);
     memcpy(b + 8, &version, 4);
@@ -105,6 +118,7 @@ static void seal(uint8_t *b, size_t n, uint64_t head)
     struct m2c_hash128 d = m2c_hash128(b + BLOCK, (size_t)head - BLOCK);
     memcpy(b + 32, &d.hi, 8);
     memcpy(b + 40, &d.lo, 8);
+    memcpy(b + 48, &index_n, 8);
     memcpy(b + BLOCK - 8, &(uint64_t){m2c_hash64(b, BLOCK - 8)}, 8);
 }
 
@@ -144,35 +158,31 @@ static void use(const struct m2c_store *s, const uint8_t *file, size_t n)
     FUZZ_CHECK(rc == (bad ? -EIO : 0));
 }
 
-/* libhdf5 resolves the path that it opens, so a file in memory will not do. */
-static char path[64];
-
-static void remove_file(void)
+/* The file of an input. */
+static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
 {
-    unlink(path);
-}
-
-static void put_file(const uint8_t *data, size_t n)
-{
-    if (!path[0]) {
-        snprintf(path, sizeof path, "/tmp/fuzz-store-%ld", (long)getpid());
-        atexit(remove_file);
-    }
-    FILE *f = fopen(path, "wb");
-    FUZZ_CHECK(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
+    size_t index_n = strnlen((const char *)data + 2, n - 2);
+    size_t rest = 2 + index_n < n ? n - 2 - index_n - 1 : 0;
+    size_t at = (2 * BLOCK + index_n) / BLOCK * BLOCK;
+    at = M2C_MAX(at, (size_t)data[1] * BLOCK);
+    *file_n = at + rest;
+    uint8_t *file = calloc(1, *file_n);
+    FUZZ_CHECK(file != NULL);
+    memcpy(file + BLOCK, data + 2, index_n);
+    if (rest)
+        memcpy(file + at, data + n - rest, rest);
+    uint64_t head = (uint64_t)data[0] * BLOCK;
+    seal(file, *file_n, head <= BLOCK || head > *file_n ? at : head, index_n);
+    return file;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    if (n < 1)
+    if (n < 2)
         return 0;
-    size_t file_n = n - 1 + BLOCK;
-    uint8_t *file = malloc(file_n);
-    FUZZ_CHECK(file != NULL);
-    memcpy(file + BLOCK, data + 1, n - 1);
-    uint64_t head = (uint64_t)data[0] * BLOCK;
-    seal(file, file_n, head < BLOCK || head > file_n ? BLOCK : head);
-    put_file(file, file_n);
+    size_t file_n;
+    uint8_t *file = assemble(data, n, &file_n);
+    const char *path = fuzz_file(file, file_n);
     struct m2c_store *s = NULL;
     struct m2c_err err = {0};
     if (m2c_store_open(&s, path, &err) == 0) {

@@ -5,6 +5,7 @@ src/store promise is computed here again from the source model.
 oracle.py M2C TEST_SMALL"""
 import ctypes
 import ctypes.util
+import json
 import os
 import struct
 import subprocess
@@ -139,14 +140,50 @@ def same(have, want, what):
     assert not len(bad), f"{what}: {len(bad)} bytes differ, the first at {bad[0]}"
 
 
-def check_header(raw):
-    assert raw[:8] == b"m2cstore" and struct.unpack_from("<II", raw, 8) == (1, 0)
-    size, head, high, low = struct.unpack_from("<4Q", raw, 16)
-    assert size == len(raw) and head % 4096 == 0
+def check_header(raw, magic):
+    """Returns where the head ends and the index."""
+    assert raw[:8] == magic and struct.unpack_from("<II", raw, 8) == (2, 0)
+    size, head, high, low, n = struct.unpack_from("<5Q", raw, 16)
+    assert size == len(raw) and head <= size
     assert (high, low) == h128(raw[4096:head])
-    assert not any(raw[48:4088])
+    assert not any(raw[56:4088])
     assert struct.unpack_from("<Q", raw, 4088)[0] == h64(raw[:4088])
-    return head
+    hdf5 = 8192
+    while raw[hdf5:hdf5 + 8] != b"\x89HDF\r\n\x1a\n":
+        hdf5 *= 2
+    assert n <= hdf5 - 4096 and not any(raw[4096 + n:hdf5])
+    return head, json.loads(raw[4096:4096 + n])
+
+
+def plain(value):
+    """An attribute as JSON has it."""
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value]
+    return value.decode() if isinstance(value, bytes) else value.item()
+
+
+def check_index(f, index):
+    """All that the index says is what HDF5 says, and the other way round."""
+    config = dict(index.pop("config"))
+    attrs = {k: plain(v) for k, v in f["config"].attrs.items() if k != "writer"}
+    assert config == attrs, f"config: {config}, {attrs}"
+    for key, value in config.items():
+        assert not isinstance(value, bool) or f["config"].attrs[key].dtype == np.uint8
+    want = {}
+
+    def visit(name, ds):
+        if not isinstance(ds, h5py.Dataset):
+            return
+        entry = {"dtype": ds.dtype.kind + str(8 * ds.dtype.itemsize), "shape": list(ds.shape),
+                 "offset": ds.id.get_offset(), "bytes": ds.nbytes}
+        want["/" + name] = dict(entry, **{k: plain(v) for k, v in ds.attrs.items()})
+    f.visititems(visit)
+    sums, tok = want.pop("/sums"), want.pop("/tokenizer", None)
+    assert index.pop("sums") == {"offset": sums["offset"], "n": sums["shape"][0]}
+    have = index.pop("tokenizer", None)
+    assert have == (tok and {k: tok[k] for k in ("kind", "offset", "bytes")})
+    assert index.pop("datasets") == want
+    assert not index, f"more in the index: {index}"
 
 
 def check_sums(f, raw, ds, name, head):
@@ -211,8 +248,10 @@ def model_hash(attrs, fields, source):
 def check(path, fields, source, dense):
     with open(path, "rb") as f:
         raw = f.read()
-    head = check_header(raw)
+    head, index = check_header(raw, b"m2cstore")
+    assert head % 4096 == 0
     with h5py.File(path, "r") as f:
+        check_index(f, index)
         a = f["config"].attrs
         assert [int(a[k]) for k in ("dim", "hidden", "layers", "heads", "kv_heads", "ctx")] \
             == list(fields[:5]) + [fields[6]]
@@ -258,10 +297,32 @@ def check_results(path):
     print("results.h5: 2 columns, 1 sample array")
 
 
+def check_rank(path):
+    subprocess.run([TEST_SMALL, "--rank", path], check=True)
+    with open(path, "rb") as f:
+        raw = f.read()
+    head, index = check_header(raw, b"m2crank\0")
+    assert head == len(raw)
+    with h5py.File(path, "r") as f:
+        a = {k: plain(v) for k, v in f["meta"].attrs.items()}
+        assert a.pop("version") == 2 and a.pop("shape") == [index.pop("layers"), index["n"]]
+        n, offsets = index.pop("n"), index.pop("offsets")
+        assert index == a and a["tokens"] == 12345678901, f"{index}, {a}"
+        assert sorted(f["layers"]) == [str(i) for i in range(len(offsets))]
+        for layer, at in enumerate(offsets):
+            g = f[f"layers/{layer}"]
+            assert at == {k: g[k].id.get_offset() for k in g} and len(at) == 4
+            assert all(g[k].shape == (n,) for k in g)
+            hot = np.lexsort((np.arange(n), -g["mean"][()], -g["freq"][()]))
+            same(g["order"][()], hot.astype("<u4"), f"layers/{layer}/order")
+    print(f"rank file: {len(offsets)} layers")
+
+
 def main():
     rng = np.random.default_rng(11)
     with tempfile.TemporaryDirectory() as tmp:
         check_results(os.path.join(tmp, "results.h5"))
+        check_rank(os.path.join(tmp, "x.rank.h5"))
         src, dst = os.path.join(tmp, "net.bin"), os.path.join(tmp, "net.h5")
         for fields in ((64, 50, 2, 4, 2, 40, 8), (100, 33, 3, 5, 5, -7, 8),
                        (256, 1500, 1, 4, 1, 5000, 8)):

@@ -230,13 +230,14 @@ static void test_foreign(void **state)
     refused(p, -EINVAL, "an HDF5 file, but not a model store");
 }
 
-/* A version from the future is said to be one; a zero is damage or forgery. */
+/* A version from the future is said to be one, and one of the past what to do
+ * about it; a zero is damage or forgery. */
 static void test_version(void **state)
 {
     (void)state;
     const char *p = synth_path("v.h5");
     uint8_t block[4096];
-    static const uint32_t versions[] = {0, 2, UINT32_MAX};
+    static const uint32_t versions[] = {0, 1, 3, UINT32_MAX};
     for (size_t i = 0; i < M2C_COUNTOF(versions); i++) {
         memcpy(block, whole, sizeof block);
         memcpy(block + 8, &versions[i], 4);
@@ -246,8 +247,24 @@ static void test_version(void **state)
         int fd = open(p, O_WRONLY);
         assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
         close(fd);
-        refused(p, -EINVAL, "reads up to 1");
+        refused(p, -EINVAL, "this m2c reads 2");
+        if (versions[i] == 1)
+            refused(p, -EINVAL, "make the file again with m2c import");
     }
+}
+
+/* Writes a u64 into the header of `p` and makes its sum right. */
+static void poke_header(const char *p, size_t at, uint64_t value)
+{
+    uint8_t block[4096];
+    int fd = open(p, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, block, sizeof block, 0), sizeof block);
+    memcpy(block + at, &value, 8);
+    uint64_t sum = m2c_hash64(block, 4088);
+    memcpy(block + 4088, &sum, 8);
+    assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
+    close(fd);
 }
 
 /* Lengths that a sealed header may claim. */
@@ -263,23 +280,26 @@ static void test_header_sizes(void **state)
                               whole_n / 4096 * 4096,
                               whole_n + 4096,
                               UINT64_MAX - 4095};
+    uint64_t index_n;
+    memcpy(&index_n, whole + 48, 8);
     for (size_t i = 0; i < M2C_COUNTOF(heads); i++) {
         uint64_t h = heads[i];
+        struct m2c_userblock u = {.file_bytes = whole_n,
+                                  .head_bytes = h > whole_n ? 4096 : h,
+                                  .index_bytes = index_n};
         synth_spew(p, whole, whole_n);
         int fd = open(p, O_RDWR);
         assert_true(fd >= 0);
-        uint64_t digested = h > whole_n ? 4096 : h;
-        assert_int_equal(m2c_userblock_seal(fd, p, whole_n, digested, NULL), 0);
-        if (digested != h) {
-            uint8_t block[4096];
-            assert_int_equal(pread(fd, block, sizeof block, 0), sizeof block);
-            memcpy(block + 24, &h, 8);
-            uint64_t sum = m2c_hash64(block, 4088);
-            memcpy(block + 4088, &sum, 8);
-            assert_int_equal(pwrite(fd, block, sizeof block, 0), sizeof block);
-        }
+        assert_int_equal(m2c_userblock_seal(fd, p, &m2c_kind_store, u, NULL), 0);
         close(fd);
+        poke_header(p, 24, h);
         refused(p, -EINVAL, "");
+    }
+    const uint64_t sizes[] = {0, 1, index_n - 1, index_n + 1, 16 << 20, UINT64_MAX};
+    for (size_t i = 0; i < M2C_COUNTOF(sizes); i++) {
+        synth_spew(p, whole, whole_n);
+        poke_header(p, 48, sizes[i]);
+        refused(p, -EINVAL, "index");
     }
 }
 

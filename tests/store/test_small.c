@@ -127,14 +127,14 @@ static void test_rank_values(void **state)
     }
 }
 
-/* Wherever a bit flips, the file is refused, or nothing read from it changes. */
+/* Wherever a bit flips, the file is refused. */
 static void test_rank_damage(void **state)
 {
     (void)state;
     struct m2c_rank *r = make_rank(1);
     const char *p = synth_path("d.rank.h5");
     struct m2c_rng g;
-    size_t n, noticed = 0;
+    size_t n;
     m2c_rng_init(&g, 4, 0);
     assert_int_equal(m2c_rank_write(r, p, NULL), 0);
     uint8_t *data = synth_slurp(p, &n);
@@ -148,17 +148,10 @@ static void test_rank_damage(void **state)
         assert_int_equal(pwrite(fd, &bad, 1, (off_t)at), 1);
         int rc = m2c_rank_read(&back, p, model, LAYERS, N, &err);
         assert_int_equal(pwrite(fd, &data[at], 1, (off_t)at), 1);
-        if (rc == 0) {
-            same_rank(r, back);
-            m2c_rank_free(back);
-            continue;
-        }
-        noticed++;
-        assert_true(rc == -EINVAL || rc == -EIO);
+        assert_int_equal(rc, -EINVAL);
         assert_true(strstr(err.msg, p) && !strchr(err.msg, '\n'));
     }
     close(fd);
-    assert_true(noticed > 500);
     for (int i = 0; i < 100; i++) {
         struct m2c_rank *back = NULL;
         synth_spew(p, data, m2c_rng_below(&g, (uint32_t)n));
@@ -223,7 +216,7 @@ static void test_results(void **state)
     m2c_results_close(NULL);
 }
 
-/* For oracle.py, which reads it with h5py. */
+/* For oracle.py, which reads both with h5py. */
 static int write_results(const char *path)
 {
     const double col[3] = {1, NAN, 3}, samples[2] = {5, 6};
@@ -242,6 +235,14 @@ static int write_results(const char *path)
     return rc != 0;
 }
 
+static int write_rank(const char *path)
+{
+    struct m2c_rank *r = make_rank(1);
+    int rc = m2c_rank_write(r, path, NULL);
+    m2c_rank_free(r);
+    return rc != 0;
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -253,6 +254,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--results") == 0)
         return write_results(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--rank") == 0)
+        return write_rank(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort),         cmocka_unit_test(test_rank),
         cmocka_unit_test(test_rank_values),  cmocka_unit_test(test_rank_damage),
