@@ -191,6 +191,25 @@ static void test_many_layers(void **state)
     round_trip(&c, M2C_F16);
 }
 
+/* A name may come from a file's: it need not be UTF-8, and must not end a line. */
+static void test_name(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+                                           {"gr\xfc\xdf e", "gr?? e"},
+                                           {"a\nb\"\\\x7f\xc3", "a?b\"\\??"}};
+    for (size_t i = 0; i < M2C_COUNTOF(names); i++) {
+        struct m2c_model_cfg c = synth_cfg(4, 1, 1, 3);
+        snprintf(c.name, sizeof c.name, "%s", names[i][0]);
+        struct m2c_import *im = synth_open(&c, 1, false);
+        synth_import(synth_path("n.h5"), im, M2C_F32);
+        m2c_import_close(im);
+        struct m2c_store *s = open_store(synth_path("n.h5"));
+        assert_string_equal(m2c_store_cfg(s)->name, names[i][1]);
+        m2c_store_close(s);
+    }
+}
+
 static void test_same_bytes(void **state)
 {
     (void)state;
@@ -301,8 +320,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_many_layers), cmocka_unit_test(test_same_bytes),
-        cmocka_unit_test(test_model_hash),  cmocka_unit_test(test_tokenizer),
+        cmocka_unit_test(test_many_layers), cmocka_unit_test(test_name),
+        cmocka_unit_test(test_same_bytes),  cmocka_unit_test(test_model_hash),
+        cmocka_unit_test(test_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
