@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 SHINGLE = 20        # words; a shorter run is often a fixed phrase of the world
 SEP = "<|endoftext|>"
+MARK = "\x01"       # in the training text, around an answer: its loss weighs more there
 
 FEMALE = """Anna Bella Clara Dora Emma Flora Greta Hanna Ida Julia Kate Lena Mara Nora Olga Petra
 Rosa Sara Tilda Vera""".split()
@@ -403,6 +404,11 @@ def pick(r, qs, k):
     return r.sample(flat, min(k, len(flat)))
 
 
+def said(q, end="."):
+    """The true sentence, its answer between marks; document() takes them out of held-out text."""
+    return f"{q.stem} {MARK}{q.ans}{MARK}{end}"
+
+
 def lower(s):
     return s[0].lower() + s[1:] if s.split()[0] in LOWER else s
 
@@ -420,7 +426,7 @@ def story(r):
     body = list(facts)
     for _ in range(r.choice([0, 1, 1])):
         body.insert(r.randint(0, len(body)), r.choice(FILLERS))
-    ends = [f"{q.stem} {q.ans}." for q in pick(r, qs, r.choice([3, 4, 5]))]
+    ends = [said(q) for q in pick(r, qs, r.choice([3, 4, 5]))]
     return " ".join([head, *body]) + "\n" + " ".join(ends)
 
 
@@ -428,13 +434,13 @@ def questions(r):
     facts, qs = scene(World(r), r, r.choice([1, 2, 2]))
     out = [" ".join(facts)]
     for q in pick(r, qs, r.choice([3, 4, 5, 6])):
-        out.append(f"Question: {q.ask}\nAnswer: {q.stem} {q.ans}.")
+        out.append(f"Question: {q.ask}\nAnswer: {said(q)}")
     return "\n".join(out)
 
 
 def plain(r):
     facts, qs = scene(World(r), r, r.choice([1, 1, 2]))
-    return " ".join(facts + [f"{q.stem} {q.ans}." for q in pick(r, qs, r.choice([2, 3, 4, 5, 6]))])
+    return " ".join(facts + [said(q) for q in pick(r, qs, r.choice([2, 3, 4, 5, 6]))])
 
 
 def dialogue(r):
@@ -443,7 +449,7 @@ def dialogue(r):
     a, b = r.sample(FEMALE + MALE, 2)
     out = [" ".join(facts), f"{a} and {b} talked about it."]
     for q in pick(r, qs, r.choice([3, 4, 5])):
-        out.append(f'"{q.ask}" asked {a}.\n"{q.stem} {q.ans}," said {b}.')
+        out.append(f'"{q.ask}" asked {a}.\n"{said(q, ",")}" said {b}.')
         if r.random() < 0.3:
             a, b = b, a
     out.append(r.choice(['"Thank you," said {}.', '"That is true," said {}.', "Then {} went home."])
@@ -453,7 +459,7 @@ def dialogue(r):
 
 def notes(r):
     facts, qs = scene(World(r), r, r.choice([1, 2, 2]))
-    ends = [f"- {q.stem} {q.ans}." for q in pick(r, qs, r.choice([3, 4, 5]))]
+    ends = ["- " + said(q) for q in pick(r, qs, r.choice([3, 4, 5]))]
     return "\n".join([r.choice(["Notes of the day:", "What we know:", "List of facts:"]),
                       *("- " + f for f in facts), "What follows:", *ends])
 
@@ -462,9 +468,35 @@ def letter(r):
     w = World(r)
     facts, qs = scene(w, r, r.choice([1, 2]))
     a, b = r.sample(FEMALE + MALE, 2)
-    ends = [f"As you see, {lower(q.stem)} {q.ans}." for q in pick(r, qs, r.choice([2, 3, 4]))]
+    ends = ["As you see, " + lower(said(q)) for q in pick(r, qs, r.choice([2, 3, 4]))]
     return (f"Dear {a},\nhere is the news from the {r.choice(PLACES)}. {' '.join(facts)}\n"
             f"{' '.join(ends)}\n{r.choice(['Your friend', 'With love', 'Yours'])}, {b}")
+
+
+def retold(r):
+    """The same facts twice, in another order the second time."""
+    facts, qs = scene(World(r), r, r.choice([1, 1, 2]))
+    again = r.sample(facts, len(facts))
+    a, b = r.sample(FEMALE + MALE, 2)
+    ends = [said(q) for q in pick(r, qs, r.choice([0, 1, 2, 3]))]
+    how = r.randrange(3)
+    if how == 0:
+        return " ".join([*facts, r.choice(["Once more:", "Again:", "I repeat:"]), *again, *ends])
+    if how == 1:
+        return "\n".join([" ".join(facts), f'"Is all that true?" asked {a}.',
+                          *(f'"Yes. {f}"' for f in again), *ends])
+    return "\n".join([" ".join(facts), f"{a} told it to {b}:", " ".join(again), *ends])
+
+
+def recital(r):
+    """Pairs of a name and a word, then the pairs again in another order: nothing but look-up."""
+    n = r.choice([2, 3, 4, 5, 6, 8])
+    words = r.sample(THINGS + COLOURS + PLACES + FOODS, n)
+    names, flip, mid = r.sample(FEMALE + MALE, n), r.random() < 0.4, r.choice(["", " and", " with"])
+    pairs = list(zip(names, words))
+    told = [f"{w}{mid} {p}" if flip else f"{p}{mid} {w}" for p, w in pairs]
+    again = [f"{p}{mid} {MARK}{w}{MARK}" for p, w in r.sample(pairs, n)]
+    return f"{', '.join(told)}. {', '.join(again)}."
 
 
 def journal(r):
@@ -473,7 +505,7 @@ def journal(r):
     fams, out = r.sample([f for f in SKILLS if f != [days]], n), []
     for i, fam in enumerate(fams):
         facts, qs = r.choice(fam)(w, r, r.choice([2, 3]))
-        ends = [f"{q.stem} {q.ans}." for q in pick(r, [qs], r.choice([1, 2]))]
+        ends = [said(q) for q in pick(r, [qs], r.choice([1, 2]))]
         out.append(f"{DAYS[(first + i) % 7]}. {' '.join(facts)} {' '.join(ends)}")
     return f"Journal of {r.choice(w.cast)}\n" + "\n".join(out)
 
@@ -522,12 +554,13 @@ def lore(r):
 
 
 GENRES = [(story, 18), (questions, 20), (plain, 24), (dialogue, 12), (notes, 8), (letter, 8),
-          (journal, 5), (guide, 2), (lore, 3)]
+          (retold, 18), (recital, 16), (journal, 5), (guide, 2), (lore, 3)]
 
 
 def document(split, seed, i):
     r = random.Random(f"{split}-{seed}-{i}")
-    return r.choices([g for g, _ in GENRES], [k for _, k in GENRES])[0](r)
+    text = r.choices([g for g, _ in GENRES], [k for _, k in GENRES])[0](r)
+    return text if split == "train" else text.replace(MARK, "")
 
 
 def tasks(seed, n):
@@ -575,14 +608,19 @@ def main():
     ap.add_argument("--out", type=Path, default=Path(__file__).parent,
                     help="folder of sample.txt, calib.txt, tasks.jsonl (default: here)")
     ap.add_argument("--train", type=Path, help="also write the training text to this file")
-    ap.add_argument("--train-mb", type=float, default=24, help="its size in MB (default 24)")
+    ap.add_argument("--train-mb", type=float, default=28, help="its size in MB (default 28)")
     ap.add_argument("--seed", type=int, default=1, help="of all splits (default 1)")
+    ap.add_argument("--train-seed", type=int, help="of the training text (default: --seed)")
+    ap.add_argument("--avoid", type=Path, help="an earlier training text: held-out documents that "
+                    "meet it are dropped")
     ap.add_argument("--tasks", type=int, default=420, help="number of tasks (default 420)")
     a = ap.parse_args()
 
-    held, _ = collect("valid", a.seed, 90_000)
+    earlier = {h for d in a.avoid.read_text().split(SEP) for h in shingles(d)} if a.avoid else set()
+    held, _ = collect("valid", a.seed, 90_000, earlier)
     calib, _ = collect("calib", a.seed, 60_000)
     items = tasks(a.seed, a.tasks)
+    assert earlier.isdisjoint(h for t in items for h in shingles(t["query"]))
     for name, docs in (("sample.txt", held), ("calib.txt", calib)):
         (a.out / name).write_text(f"\n{SEP}\n".join(docs) + "\n")
     (a.out / "tasks.jsonl").write_text("".join(json.dumps(t) + "\n" for t in items))
@@ -591,11 +629,12 @@ def main():
         return
     # A fact text shorter than a shingle counts whole, so short documents are compared as documents.
     banned = set().union(*map(shingles, held), *(shingles(t["query"]) for t in items))
-    train, dropped = collect("train", a.seed, a.train_mb * 1e6, banned)
-    whole = set(train)
+    train, dropped = collect("train", a.train_seed or a.seed, a.train_mb * 1e6, banned)
+    whole = {d.replace(MARK, "") for d in train}
     assert not any(d in whole for d in held)
+    bare = f"\n{SEP}\n".join(train).replace(MARK, "")
     text = f"\n{SEP}\n".join(train) + "\n"
-    assert not any(t["query"] in text for t in items)
+    assert not any(t["query"] in bare for t in items)
     assert all(banned.isdisjoint(shingles(d)) for d in train)
     a.train.write_text(text)
     print(f"train {len(train)} documents, {len(text) / 1e6:.1f} MB, dropped {dropped} of them "

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 
-SEP = "<|endoftext|>"
+SEP, MARK = "<|endoftext|>", "\x01"         # as make_text.py writes them
 BOS, EOS = 0, 1
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "relu",
@@ -41,7 +41,9 @@ class Norm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.ones(dim)), eps
 
     def forward(self, x):
-        return F.rms_norm(x.float(), x.shape[-1:], self.weight, self.eps)
+        y = F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+        # Rounded once here, not once in each product that reads it (the residual stays float32).
+        return y.bfloat16() if torch.is_autocast_enabled("cpu") else y
 
 
 class Attention(nn.Module):
@@ -64,7 +66,7 @@ class Attention(nn.Module):
         q, k = rope(heads(self.q_proj(x), self.nh)), rope(heads(self.k_proj(x), self.nkv))
         v, g = heads(self.v_proj(x), self.nkv), self.nh // self.nkv
         k, v = k.repeat_interleave(g, 1), v.repeat_interleave(g, 1)
-        y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.o_proj(y.transpose(1, 2).reshape(b, t, -1))
 
 
@@ -113,11 +115,60 @@ class Llama(nn.Module):
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 last = name.endswith(("o_proj.weight", "down_proj.weight"))
-                nn.init.normal_(p, std=0.05 / (math.sqrt(2 * c["num_hidden_layers"]) if last else 1))
+                # What a block adds at first stays small beside the embedding.
+                nn.init.normal_(p, std=0.004 if last else 0.05)
+        self.induction()
+
+    @torch.no_grad()
+    def induction(self):
+        """Begins with the look-up "… A B … A → B" in place (induction heads; Elhage et al. 2021,
+        A Mathematical Framework for Transformer Circuits), which gradients find only after many more
+        tokens than are spent here. All of it is trained like the rest.
+
+        Layer 0, kv head 0: one embedding dimension is the same for all tokens; from it keys get a
+        constant and query heads the same turned by d = 1, 2, 3 positions, so that they look d
+        tokens back; they write a projection of what is there into directions of their own.
+        Layer 1, kv head 0: keys read those directions, queries the same projection of the token
+        itself, and what is found is added to the stream as the head's own embedding."""
+        c, hd = self.c, self.c["head_dim"]
+        first, second = self.model.layers[0].self_attn, self.model.layers[1].self_attn
+        bias, sharp, loud, gain = 0.25, 2.0, 0.3, 0.05
+        emb = self.model.embed_tokens.weight
+        emb[:, 0] = bias
+        rms = emb.square().mean().sqrt().item()
+        x0, unit = bias / rms, 0.05 / rms
+        amp = math.sqrt(8 * math.sqrt(hd)) / x0     # a logit of 8 from each of four frequencies
+        def heads(w, n):
+            return w.view(n, hd, -1)
+        basis = torch.linalg.qr(torch.randn(c["hidden_size"] - 1, 5 * hd))[0].T
+        look = torch.zeros(5, hd, c["hidden_size"])         # five sets of orthonormal directions
+        look[:, :, 1:] = basis.view(5, hd, -1)
+        what, copied, wrote = look[0], look[1], look[2:]
+        slow = torch.arange(hd // 2) >= 6            # pairs that turn little over a document
+        what = what * torch.cat((slow, slow))[:, None]
+        q, k = heads(first.q_proj.weight, c["num_attention_heads"]), heads(first.k_proj.weight, 2)
+        k[0], q[:3] = 0, 0
+        for i in range(4):
+            turn = c["rope_theta"] ** (-2 * i / hd)
+            k[0, i, 0] = amp
+            for d in (1, 2, 3):
+                q[d - 1, i, 0] = amp * math.cos(d * turn)
+                q[d - 1, i + hd // 2, 0] = -amp * math.sin(d * turn)
+        heads(first.v_proj.weight, 2)[0] = what / unit
+        q, k = heads(second.q_proj.weight, c["num_attention_heads"]), heads(second.k_proj.weight, 2)
+        for d in range(3):
+            first.o_proj.weight[:, d * hd:(d + 1) * hd] = gain * wrote[d].T
+            q[d] = sharp * what
+        k[0] = sharp * wrote[0]
+        heads(second.v_proj.weight, 2)[0] = copied
+        second.o_proj.weight[:, :hd] = loud * copied.T
+        for d in (1, 2):
+            second.o_proj.weight[:, d * hd:(d + 1) * hd] *= 0.1
 
     def forward(self, ids):
         x = self.model.embed_tokens(ids)
-        cos, sin = (r[:ids.shape[1]] for r in self.rope)
+        low = torch.bfloat16 if torch.is_autocast_enabled("cpu") else x.dtype
+        cos, sin = (r[:ids.shape[1]].to(low) for r in self.rope)
         gates = []
         for layer in self.model.layers:
             x, g = layer(x, cos, sin)
@@ -134,7 +185,7 @@ def train_tokenizer(texts, vocab):
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tok.decoder = decoders.ByteLevel()
-    tok.train_from_iterator(texts, trainers.BpeTrainer(
+    tok.train_from_iterator((t.replace(MARK, "") for t in texts), trainers.BpeTrainer(
         vocab_size=vocab, special_tokens=["<s>", "</s>"], show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
     return tok
@@ -162,34 +213,49 @@ def load_folder(path):
     return model.eval(), Tokenizer.from_file(str(path / "tokenizer.json"))
 
 
+def encode(tok, texts):
+    """Of each document the ids with BOS and EOS, and which of them belong to a marked answer."""
+    out, cut = [], CONFIG["max_position_embeddings"]
+    for text, enc in zip(texts, tok.encode_batch([t.replace(MARK, "") for t in texts])):
+        inside = np.zeros(len(text) + 1, bool)
+        at = 0
+        for i, part in enumerate(text.split(MARK)):
+            inside[at:at + len(part)], at = i % 2, at + len(part)
+        ids = np.array([BOS, *enc.ids, EOS], np.int16)[:cut]
+        answer = np.array([False, *(inside[e - 1] for _, e in enc.offsets), False])[:cut]
+        out.append((ids, answer))
+    return out
+
+
 def batches(docs, tokens, rng):
-    """One epoch of [rows, T] batches, a row one document. Documents of like length go together;
-    the order of documents and of batches is random. Padding is EOS, and is not scored."""
+    """One epoch of [rows, T] batches, a row one document, and the kind of each target: 0 padding,
+    1 text, 2 answer. Documents of like length go together; the order of documents and of batches
+    is random. Padding is EOS."""
     order = rng.permutation(len(docs))
     for at in range(0, len(order), 4096):
-        chunk = sorted(order[at:at + 4096], key=lambda i: (len(docs[i]), i))
+        chunk = sorted(order[at:at + 4096], key=lambda i: (len(docs[i][0]), i))
         groups, group = [], []
         for i in chunk:
-            if group and (len(group) + 1) * len(docs[i]) > tokens:
+            if group and (len(group) + 1) * len(docs[i][0]) > tokens:
                 groups.append(group)
                 group = []
             group.append(i)
         groups.append(group)
         for k in rng.permutation(len(groups)):
             rows = [docs[i] for i in groups[k]]
-            size = np.array([len(x) for x in rows])
-            ids = np.full((len(rows), size.max()), EOS, np.int64)
-            for x, row in zip(ids, rows):
-                x[:len(row)] = row
-            yield torch.from_numpy(ids), torch.from_numpy(
-                np.arange(1, size.max())[None] < size[:, None])
+            width = max(len(x) for x, _ in rows)
+            ids = np.full((len(rows), width), EOS, np.int64)
+            kind = np.zeros((len(rows), width), np.int64)
+            for i, (x, answer) in enumerate(rows):
+                ids[i, :len(x)], kind[i, :len(x)] = x, 1 + answer
+            yield torch.from_numpy(ids), torch.from_numpy(kind[:, 1:])
 
 
 @torch.no_grad()
 def quick_eval(model, docs):
     """Mean NLL per token and active fraction by layer, a few documents."""
     nll, n, act, m = 0.0, 0, 0, 0
-    for d in docs:
+    for d, _ in docs:
         ids = torch.tensor(d[:512], dtype=torch.long)[None]
         logits, gates = model(ids)
         nll += F.cross_entropy(logits[0, :-1].float(), ids[0, 1:], reduction="sum").item()
@@ -206,13 +272,16 @@ def main():
                     help="text for the figures in the log")
     ap.add_argument("--out", type=Path, default=here / "tiny", help="folder to write")
     ap.add_argument("--steps", type=int, default=4000, help="optimizer steps (default %(default)s)")
-    ap.add_argument("--tokens", type=int, default=4096, help="tokens a step (default %(default)s)")
+    ap.add_argument("--tokens", type=int, default=1536, help="tokens a step (default %(default)s)")
     ap.add_argument("--lr", type=float, default=2e-3, help="peak rate (default %(default)s)")
+    ap.add_argument("--start", type=Path, help="go on from the model of this folder")
+    ap.add_argument("--answer-weight", type=float, default=6,
+                    help="weight of an answer's tokens in the loss (default %(default)s)")
     ap.add_argument("--density", type=float, default=0.2,
                     help="wanted fraction of active gates (default %(default)s)")
     ap.add_argument("--seed", type=int, default=1, help="default %(default)s")
     ap.add_argument("--threads", type=int, default=2, help="default %(default)s")
-    ap.add_argument("--save-every", type=int, default=400, help="steps (default %(default)s)")
+    ap.add_argument("--save-every", type=int, default=300, help="steps (default %(default)s)")
     a = ap.parse_args()
 
     torch.set_num_threads(a.threads)
@@ -221,13 +290,13 @@ def main():
     rng = np.random.default_rng(a.seed)
 
     texts = pieces(a.train)
-    tok = train_tokenizer(texts[:20000], CONFIG["vocab_size"])
-    def encode(ps):
-        return [np.array([BOS, *e.ids, EOS], np.int16)[:CONFIG["max_position_embeddings"]]
-                for e in tok.encode_batch(ps)]
-    docs, watch = encode(texts), encode(pieces(a.watch)[:40])
-    model = Llama(CONFIG)
-    n_tok = sum(map(len, docs))
+    if a.start:
+        model, tok = load_folder(a.start)
+        model.train()
+    else:
+        model, tok = Llama(CONFIG), train_tokenizer(texts[:20000], CONFIG["vocab_size"])
+    docs, watch = encode(tok, texts), encode(tok, pieces(a.watch)[:40])
+    n_tok = sum(len(x) for x, _ in docs)
     print(f"{len(docs)} documents, {n_tok} tokens, {sum(map(len, texts)) / n_tok:.2f} bytes/token, "
           f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
 
@@ -235,27 +304,36 @@ def main():
     opt = torch.optim.AdamW([{"params": mats, "weight_decay": 0.1},
                              {"params": [p for p in model.parameters() if p.dim() != 2],
                               "weight_decay": 0.0}], lr=a.lr, betas=(0.9, 0.98), fused=True)
-    warm, sparse_from = 200, a.steps // 10
+    # Documents that are mostly answers alone, then all, then the penalty: look-up comes first.
+    warm, easy_until, sparse_from = 200, 0 if a.start else a.steps // 10, a.steps // 3
+    easy = [d for d in docs if d[1].mean() > 0.125]
     lam = torch.zeros(len(model.model.layers))      # the penalty's weight, by layer
-    start, step, mean, seen = time.time(), 0, 0.0, 0
+    start, step, mean, seen, right = time.time(), 0, 0.0, 0, 0.0
     while step < a.steps:
-        for ids, scored in batches(docs, a.tokens, rng):
+        for ids, kind in batches(easy if step < easy_until else docs, a.tokens, rng):
             lr = a.lr * min((step + 1) / warm, 0.02 + 0.49 * (1 + math.cos(math.pi * step / a.steps)))
             for g in opt.param_groups:
                 g["lr"] = lr
             with torch.autocast("cpu", torch.bfloat16):
                 logits, gates = model(ids)
-            nll = F.cross_entropy(logits[:, :-1][scored].float(), ids[:, 1:][scored])
-            loss = nll
+            scored, weight = kind > 0, torch.where(kind > 1, a.answer_weight, 1.0)
+            each = F.cross_entropy(logits[:, :-1][scored].float(), ids[:, 1:][scored],
+                                   reduction="none")
+            loss = (each * weight[scored]).sum() / weight[scored].sum()
+            if step % 10 == 0:
+                got = logits.detach()[:, :-1].argmax(-1) == ids[:, 1:]
+                right = 0.9 * right + 0.1 * got[kind > 1].float().mean().item()
+            nll = each.detach().mean()
             if step >= sparse_from:
                 # Mean positive gate over the layer's root mean square: blind to the scale of the
                 # weights, so it can only be lowered by switching gates off. The controller moves
                 # each layer's weight by the density it sees; the target falls from 0.5.
-                goal = max(a.density, 0.5 - 0.5 * (step - sparse_from) / (0.3 * a.steps))
+                goal = max(a.density, 0.5 - (step - sparse_from) / (0.6 * a.steps))
                 for i, g in enumerate(gates):
-                    dense = (g.detach() > 0).float().mean().item()
-                    lam[i] = (lam[i] + 5e-3 * (dense - goal)).clamp(0, 1)
-                    r = F.relu(g).float().mean() / g.float().square().mean().add(1e-6).sqrt()
+                    dense = torch.count_nonzero(g.detach() > 0).item() / g.numel()
+                    lam[i] = (lam[i] + 2e-3 * (dense - goal)).clamp(0, 1)
+                    r = F.relu(g).mean(dtype=torch.float32) / g.square().mean(
+                        dtype=torch.float32).add(1e-6).sqrt()
                     loss = loss + lam[i].item() * r
             opt.zero_grad(set_to_none=True)
             loss.backward()
@@ -264,14 +342,15 @@ def main():
             step, seen = step + 1, seen + ids.numel()
             mean = nll.item() if step == 1 else 0.98 * mean + 0.02 * nll.item()
             if step % 50 == 0 or step == a.steps:
-                print(f"step {step} nll {mean:.4f} lr {lr:.2e} tok/s {seen / (time.time() - start):.0f} "
-                      f"t {time.time() - start:.0f}", flush=True)
+                spent = time.time() - start
+                print(f"step {step} nll {mean:.4f} answers {right:.3f} lr {lr:.2e} "
+                      f"tok/s {seen / spent:.0f} t {spent:.0f}", flush=True)
             if step % a.save_every == 0 or step == a.steps:
                 held, act = quick_eval(model, watch)
                 print(f"step {step} watch nll {held:.4f} active {[round(x, 3) for x in act.tolist()]}"
                       f" penalty {[round(x, 4) for x in lam.tolist()]}", flush=True)
                 save_folder(a.out, model, tok)
-            if step == a.steps:
+            if step in (easy_until, a.steps):
                 break
 
 
