@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from train_tiny import BOS, EOS, load_folder, pieces
+from train_tiny import BOS, EOS, MARK, load_folder, pieces
 
 
 def windows(ids, ctx):
@@ -118,7 +118,7 @@ class KneserNey:
 
 def trigram(tok, train, tune, held):
     def encode(path):
-        return [e.ids for e in tok.encode_batch(pieces(path))]
+        return [e.ids for e in tok.encode_batch([p.replace(MARK, "") for p in pieces(path)])]
     # The end of a document is no scored token, here as in the model's figure.
     kn, dev, test = KneserNey(encode(train), tok.get_vocab_size()), encode(tune), encode(held)
     grid = [(x, y) for x in (.05, .1, .2, .3, .5, .7, .9) for y in (.1, .3, .5, .7, .8, .9, .95)]

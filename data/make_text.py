@@ -426,21 +426,21 @@ def story(r):
     body = list(facts)
     for _ in range(r.choice([0, 1, 1])):
         body.insert(r.randint(0, len(body)), r.choice(FILLERS))
-    ends = [said(q) for q in pick(r, qs, r.choice([3, 4, 5]))]
+    ends = [said(q) for q in pick(r, qs, r.choice([4, 6, 8]))]
     return " ".join([head, *body]) + "\n" + " ".join(ends)
 
 
 def questions(r):
     facts, qs = scene(World(r), r, r.choice([1, 2, 2]))
     out = [" ".join(facts)]
-    for q in pick(r, qs, r.choice([3, 4, 5, 6])):
+    for q in pick(r, qs, r.choice([5, 7, 9, 12])):
         out.append(f"Question: {q.ask}\nAnswer: {said(q)}")
     return "\n".join(out)
 
 
 def plain(r):
     facts, qs = scene(World(r), r, r.choice([1, 1, 2]))
-    return " ".join(facts + [said(q) for q in pick(r, qs, r.choice([2, 3, 4, 5, 6]))])
+    return " ".join(facts + [said(q) for q in pick(r, qs, r.choice([4, 6, 8, 10]))])
 
 
 def dialogue(r):
@@ -448,7 +448,7 @@ def dialogue(r):
     facts, qs = scene(w, r, r.choice([1, 2]))
     a, b = r.sample(FEMALE + MALE, 2)
     out = [" ".join(facts), f"{a} and {b} talked about it."]
-    for q in pick(r, qs, r.choice([3, 4, 5])):
+    for q in pick(r, qs, r.choice([4, 6])):
         out.append(f'"{q.ask}" asked {a}.\n"{said(q, ",")}" said {b}.')
         if r.random() < 0.3:
             a, b = b, a
@@ -459,7 +459,7 @@ def dialogue(r):
 
 def notes(r):
     facts, qs = scene(World(r), r, r.choice([1, 2, 2]))
-    ends = ["- " + said(q) for q in pick(r, qs, r.choice([3, 4, 5]))]
+    ends = ["- " + said(q) for q in pick(r, qs, r.choice([4, 6, 8]))]
     return "\n".join([r.choice(["Notes of the day:", "What we know:", "List of facts:"]),
                       *("- " + f for f in facts), "What follows:", *ends])
 
@@ -468,7 +468,7 @@ def letter(r):
     w = World(r)
     facts, qs = scene(w, r, r.choice([1, 2]))
     a, b = r.sample(FEMALE + MALE, 2)
-    ends = ["As you see, " + lower(said(q)) for q in pick(r, qs, r.choice([2, 3, 4]))]
+    ends = ["As you see, " + lower(said(q)) for q in pick(r, qs, r.choice([3, 5, 7]))]
     return (f"Dear {a},\nhere is the news from the {r.choice(PLACES)}. {' '.join(facts)}\n"
             f"{' '.join(ends)}\n{r.choice(['Your friend', 'With love', 'Yours'])}, {b}")
 
@@ -478,7 +478,7 @@ def retold(r):
     facts, qs = scene(World(r), r, r.choice([1, 1, 2]))
     again = r.sample(facts, len(facts))
     a, b = r.sample(FEMALE + MALE, 2)
-    ends = [said(q) for q in pick(r, qs, r.choice([0, 1, 2, 3]))]
+    ends = [said(q) for q in pick(r, qs, r.choice([2, 4, 6]))]
     how = r.randrange(3)
     if how == 0:
         return " ".join([*facts, r.choice(["Once more:", "Again:", "I repeat:"]), *again, *ends])
