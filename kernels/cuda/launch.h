@@ -19,7 +19,8 @@ enum {
     M2C_K_ROW_TILE = 8,     /* rows that matrows, ffn_up_rows take at once */
     M2C_K_DOWN_ROWS = 4,    /* … ffn_down_rows */
     M2C_K_GEMM_ROWS = 16,   /* MATMUL with this many rows goes through gemm */
-    M2C_K_GEMM_TILE = 64,   /* rows and outs of a block's tile */
+    M2C_K_GEMM_TILE_ROWS = 64, /* of y that a block of gemm makes */
+    M2C_K_GEMM_TILE_OUTS = 128,
     M2C_K_UP_VECTORS = 2,   /* rows of w, or gate and up, that a warp takes at once */
     M2C_K_DOWN_COLUMNS = 8, /* columns that a thread owns */
     M2C_K_DOWN_BLOCK = 128,
@@ -70,11 +71,11 @@ static inline struct m2c_k_shape m2c_k_shape_fill(const struct m2c_k_card *card,
     return m2c_k_grid(card, a->n / (4 * M2C_K_BLOCK) + 1, 8, 1, M2C_K_BLOCK);
 }
 
-/* embed_*: a row is grid.y */
+/* embed_*: a thread takes eight elements; a row is grid.y. */
 static inline struct m2c_k_shape m2c_k_shape_embed(const struct m2c_k_card *card,
                                                    const struct m2c_k_embed *a)
 {
-    return m2c_k_grid(card, m2c_k_ceil(a->cols, M2C_K_BLOCK), 8, a->rows, M2C_K_BLOCK);
+    return m2c_k_grid(card, m2c_k_ceil(a->cols, 8 * M2C_K_BLOCK), 8, a->rows, M2C_K_BLOCK);
 }
 
 /* A row is a block. */
@@ -93,18 +94,20 @@ static inline struct m2c_k_shape m2c_k_shape_matvec(const struct m2c_k_card *car
                       M2C_K_BLOCK);
 }
 
+/* Tiles of rows are grid.x, so that blocks that read the same weights run
+ * together. */
 static inline struct m2c_k_shape m2c_k_shape_matrows(const struct m2c_k_card *card,
                                                      const struct m2c_k_matmul *a)
 {
-    return m2c_k_grid(card, m2c_k_ceil(a->outs, M2C_K_WARPS * M2C_K_UP_VECTORS), 8,
-                      m2c_k_ceil(a->rows, M2C_K_ROW_TILE), M2C_K_BLOCK);
+    return m2c_k_grid(card, m2c_k_ceil(a->rows, M2C_K_ROW_TILE), 1u << 16,
+                      m2c_k_ceil(a->outs, M2C_K_WARPS * M2C_K_UP_VECTORS), M2C_K_BLOCK);
 }
 
 static inline struct m2c_k_shape m2c_k_shape_gemm(const struct m2c_k_card *card,
                                                   const struct m2c_k_matmul *a)
 {
-    return m2c_k_grid(card, m2c_k_ceil(a->outs, M2C_K_GEMM_TILE), 1u << 16,
-                      m2c_k_ceil(a->rows, M2C_K_GEMM_TILE), M2C_K_BLOCK);
+    return m2c_k_grid(card, m2c_k_ceil(a->rows, M2C_K_GEMM_TILE_ROWS), 1u << 16,
+                      m2c_k_ceil(a->outs, M2C_K_GEMM_TILE_OUTS), M2C_K_BLOCK);
 }
 
 /* A thread turns one pair in every head of a row. */
@@ -162,12 +165,12 @@ static inline struct m2c_k_shape m2c_k_shape_ffn_up(const struct m2c_k_card *car
     return m2c_k_grid(card, m2c_k_ceil(a->n, M2C_K_WARPS), 8, 1, M2C_K_BLOCK);
 }
 
-/* rows > 1: ffn_up_rows, with the bits of ffn_up. */
+/* rows > 1: ffn_up_rows, with the bits of ffn_up; x: tiles of rows. */
 static inline struct m2c_k_shape m2c_k_shape_ffn_up_rows(const struct m2c_k_card *card,
                                                          const struct m2c_k_ffn_up *a)
 {
-    return m2c_k_grid(card, m2c_k_ceil(a->n, M2C_K_WARPS), 8,
-                      m2c_k_ceil(a->rows, M2C_K_ROW_TILE), M2C_K_BLOCK);
+    return m2c_k_grid(card, m2c_k_ceil(a->rows, M2C_K_ROW_TILE), 1u << 16,
+                      m2c_k_ceil(a->n, M2C_K_WARPS), M2C_K_BLOCK);
 }
 
 /* FFN_DOWN: x: columns; y: segments; rows == 1: ffn_down. */
