@@ -131,7 +131,7 @@ if ! $quick; then
         --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
     configuration tsan clang --suite tsan --timeout-multiplier 4 -- \
         --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
-    configuration minimal gcc --no-suite lint -- --auto-features=disabled
+    configuration minimal gcc --no-suite lint --no-suite nvrtc -- --auto-features=disabled
 fi
 
 count() { awk -v r="$1" '$2 == r { n++ } END { print n + 0 }' "$results"; }

@@ -26,7 +26,7 @@ struct m2c_emu_kernel {
 };
 
 /* Kernels of the manifest, in its order; NULL beyond the last. */
-const struct m2c_emu_kernel *m2c_emu_kernel(size_t i);
+const struct m2c_emu_kernel *m2c_emu_kernel_at(size_t i);
 /* NULL when there is no such kernel. */
 const struct m2c_emu_kernel *m2c_emu_find(const char *entry);
 

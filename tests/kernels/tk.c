@@ -13,6 +13,18 @@
 
 enum { GUARD_BYTE = 0x3c };
 
+/* The program is built once more for a device that only tests have. */
+#ifdef TK_DEV_OPS
+#include "dev/dev_impl.h"
+extern const struct m2c_dev_ops TK_DEV_OPS;
+static int open_device(struct m2c_dev **out, const struct m2c_dev_cfg *cfg, struct m2c_err *err)
+{
+    return m2c_dev_open_ops(out, &TK_DEV_OPS, cfg, err);
+}
+#else
+#define open_device m2c_dev_open
+#endif
+
 void tk_die(const char *fmt, ...)
 {
     va_list ap;
@@ -33,7 +45,7 @@ void tk_open(struct tk *t, const struct m2c_dev_cfg *cfg)
 {
     struct m2c_err err = {0};
     memset(t, 0, sizeof(*t));
-    int r = m2c_dev_open(&t->dev, cfg, &err);
+    int r = open_device(&t->dev, cfg, &err);
     if (r == -ENODEV) {
         printf("skipped: %s\n", err.msg);
         exit(77);
