@@ -119,6 +119,44 @@ struct m2c_k_ffn_sum {
     m2c_u32 rows, dim, segments, pad;
 };
 
+/* ---- ops that choose: one block each, and a row is a block for argmax ---- */
+
+/* Like struct m2c_want. */
+struct m2c_k_want {
+    m2c_u32 id;
+    float score;
+    m2c_u32 cls;
+};
+
+enum { M2C_K_PASS_NONE = 254 };
+#define M2C_K_NO_ID 0xffffffffu
+#define M2C_K_NO_SLOT 0xffffffffu
+
+/* x f32[rows][n], n >= 1; out u32[rows]: the index of the largest, of equal ones
+ * (0 and -0 are) the lowest; M2C_K_NO_ID where the row holds a NaN. */
+struct m2c_k_argmax {
+    m2c_u64 x, out;
+    m2c_u32 rows, n;
+};
+
+/* The min(k, candidates) best of scores f32[n], classes by rank as splits
+ * u32[k + 1][n_classes] says: wants m2c_k_want[k] by id, counts u32[1 +
+ * n_classes]. A NaN: counts = {M2C_K_NO_ID, lowest id of one, 0 …}, no wants. */
+struct m2c_k_select {
+    m2c_u64 scores, splits, wants, counts;
+    m2c_u32 n, k, n_classes, magnitude, positive_only, pad;
+};
+
+/* The n_wants u32 wants m2c_k_want[k] in table u32[n_classes][n_neurons], whose
+ * entries are slot | class << 28 | pass << 31 or M2C_K_NO_SLOT: list
+ * m2c_k_ref[k], misses m2c_k_want[k], counts u32[4] = {n, of pass 0, of pass 1,
+ * misses}; list entries from n on are {M2C_K_NO_ID, M2C_K_NO_SLOT, 0,
+ * M2C_K_PASS_NONE}. n_wants > k counts as 0 there, but in counts[0]. */
+struct m2c_k_lookup {
+    m2c_u64 wants, n_wants, table, list, misses, counts;
+    m2c_u32 k, n_classes, n_neurons, pad;
+};
+
 /* list m2c_k_piece[n] (device or mapped memory): n copies, of any size and
  * alignment, that do not overlap. Sources may be mapped pinned host memory. */
 struct m2c_k_piece {

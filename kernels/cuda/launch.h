@@ -27,6 +27,7 @@ enum {
     M2C_K_ATT_BLOCK = 128,
     M2C_K_ATT_QUERIES = 4, /* queries of one kv head that a block takes */
     M2C_K_SUM_BLOCK = 128,
+    M2C_K_CHOOSE_BLOCK = 1024, /* argmax, select, lookup */
     M2C_K_SEGMENTS = 64, /* segments of a large layer's FFN sums */
     M2C_K_SEG_MIN = 16   /* neurons a segment has at least */
 };
@@ -197,6 +198,26 @@ static inline struct m2c_k_shape m2c_k_shape_ffn_sum(const struct m2c_k_card *ca
 {
     return m2c_k_grid(card, m2c_k_ceil(a->dim, M2C_K_SUM_BLOCK), 1u << 16, a->rows,
                       M2C_K_SUM_BLOCK);
+}
+
+static inline struct m2c_k_shape m2c_k_shape_argmax(const struct m2c_k_card *card,
+                                                    const struct m2c_k_argmax *a)
+{
+    return m2c_k_grid(card, a->rows, 2, 1, M2C_K_CHOOSE_BLOCK);
+}
+
+static inline struct m2c_k_shape m2c_k_shape_select(const struct m2c_k_card *card,
+                                                    const struct m2c_k_select *a)
+{
+    (void)a;
+    return m2c_k_grid(card, 1, 1, 1, M2C_K_CHOOSE_BLOCK);
+}
+
+static inline struct m2c_k_shape m2c_k_shape_lookup(const struct m2c_k_card *card,
+                                                    const struct m2c_k_lookup *a)
+{
+    (void)a;
+    return m2c_k_grid(card, 1, 1, 1, M2C_K_CHOOSE_BLOCK);
 }
 
 /* A block takes one piece after another. */

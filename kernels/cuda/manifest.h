@@ -52,6 +52,9 @@
     K(ffn_down, ffn_down, any, ffn_down)                                                 \
     K(ffn_down_rows, ffn_down, any, ffn_down)                                            \
     K(ffn_sum, ffn_sum, any, ffn_sum)                                                    \
+    K(argmax, argmax, any, argmax)                                                       \
+    K(select, select, any, select)                                                       \
+    K(lookup, lookup, any, lookup)                                                       \
     K(gather, gather, any, gather)
 
 #endif
