@@ -353,7 +353,7 @@ static bool supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type ty
     case M2C_OP_EMBED:
     case M2C_OP_MATMUL:
     case M2C_OP_FFN_UP:
-    case M2C_OP_FFN_DOWN: return (unsigned)type < M2C_N_TYPES;
+    case M2C_OP_FFN_DOWN: return (unsigned)type <= M2C_I4;
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION: return type == M2C_F32 || type == M2C_F16;
     default: return type == M2C_F32;
