@@ -4,16 +4,18 @@
 #     m2c_need "$M2C_BUILD_PACKAGES"
 # or to see them: bash scripts/deps.sh
 
-# To build m2c. All but the last line are required.
+# To build m2c. All but the last two lines are required.
 M2C_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config
     libhdf5-dev libxxhash-dev libinih-dev libjansson-dev zlib1g-dev
-    libopenblas-dev liblapacke-dev libpcre2-dev libaio-dev"
+    libopenblas-dev liblapacke-dev libpcre2-dev libaio-dev
+    ocl-icd-opencl-dev opencl-headers"
 
 # To draw reports (analysis/).
 M2C_REPORT_PACKAGES="python3 python3-numpy python3-h5py python3-pandas python3-matplotlib"
 
 # To test m2c, beside the above.
-M2C_TEST_PACKAGES="g++ clang libclang-rt-dev binutils libcmocka-dev python3 python3-venv"
+M2C_TEST_PACKAGES="g++ clang libclang-rt-dev binutils libcmocka-dev python3 python3-venv
+    pocl-opencl-icd oclgrind"
 
 # m2c_need PACKAGES: installs those that are missing, as root or by sudo; else
 # says what to install and fails. On a system without dpkg it only says.

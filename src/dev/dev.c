@@ -4,16 +4,25 @@
  * device is in one of its lists until it is freed, so close leaves nothing. */
 #include "dev/dev_impl.h"
 
+#include "m2c_config.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct m2c_dev_ops *const registry[] = {
     &m2c_dev_cpu,
+#if M2C_HAVE_OPENCL
+    &m2c_dev_opencl,
+#endif
     &m2c_dev_null,
     NULL,
 };
+
+/* What other builds have, so that a config made for them gets a clear answer. */
+static const char *const optional[] = {"opencl", NULL};
 
 const struct m2c_plugin *const *m2c_dev_backends(void)
 {
@@ -91,7 +100,20 @@ int m2c_dev_open(struct m2c_dev **out, const struct m2c_dev_cfg *cfg, struct m2c
 {
     const struct m2c_dev_ops *ops = m2c_plugin_find(
         (const void *const *)(const void *)registry, "backend", cfg->backend, err);
+    for (size_t i = 0; !ops && optional[i]; i++) {
+        if (strcmp(cfg->backend, optional[i]) == 0)
+            return m2c_fail(err, -ENODEV, "this build of m2c has no backend %s",
+                            optional[i]);
+    }
     return ops ? m2c_dev_open_ops(out, ops, cfg, err) : -ENOENT;
+}
+
+void m2c_dev_reference_cfg(const struct m2c_dev_cfg *cfg, struct m2c_dev_cfg *out)
+{
+    const bool own = strcmp(cfg->backend, m2c_dev_cpu.p.name) == 0;
+    *out = (struct m2c_dev_cfg){.backend = m2c_dev_cpu.p.name,
+                                .threads = own ? cfg->threads : 0,
+                                .isa = own ? cfg->isa : "auto"};
 }
 
 const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev)

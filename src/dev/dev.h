@@ -28,19 +28,27 @@ enum m2c_place {
 };
 
 struct m2c_dev_cfg {
-    const char *backend;  /* "cpu", "null" */
+    const char *backend;  /* "cpu", "opencl", "null" */
     int index;            /* which device of the backend */
-    unsigned threads;     /* cpu: 0 = all in the affinity mask */
+    const char *platform; /* opencl: of platforms whose name or vendor has this in
+                             it, in any case; NULL or "": of all */
+    unsigned threads;     /* cpu: 0 = all in the affinity mask; opencl: compute units
+                             of a device that can be partitioned, 0 = all */
     uint64_t bytes;       /* limit on M2C_PLACE_DEVICE; 0: all that it has */
-    const char *isa;      /* cpu: "auto", "c", "avx2", "avx512" */
+    uint64_t max_alloc;   /* opencl: largest allocation to make; 0: what the driver
+                             says */
+    const char *isa;      /* cpu: "auto", "c", "avx2", "avx512"; opencl: "auto",
+                             "vector", "team" */
     unsigned fail_nth;    /* null: the Nth fallible call fails (0: none) */
+    const char *cache;    /* of compiled kernels: a folder; NULL or "": see progcache.h */
 };
 
 struct m2c_dev_info {
     char backend[16], name[128], driver[128];
     char isa[16];            /* of the kernels chosen; "" when not meaningful */
     uint64_t mem_bytes;      /* device memory, or host memory for the cpu */
-    uint64_t max_alloc;      /* largest single allocation */
+    uint64_t max_alloc;      /* largest buffer */
+    uint64_t piece_bytes;    /* larger buffers are several allocations; 0: never */
     uint32_t ffn_seg_neurons_min; /* see m2c_dev_seg_neurons */
     uint32_t gemm_rows;      /* MATMUL with rows >= this may have other bits */
     unsigned threads;
@@ -50,6 +58,9 @@ struct m2c_dev_info {
 /* Registered backends, in probing order, NULL-terminated. */
 const struct m2c_plugin *const *m2c_dev_backends(void);
 
+/* The device that references are computed on, whatever `cfg` names: this
+ * machine's processor, with cfg's kernels and threads if they are its own. */
+void m2c_dev_reference_cfg(const struct m2c_dev_cfg *cfg, struct m2c_dev_cfg *out);
 /* -ENODEV when the device is not there, -ENOENT for an unknown backend,
  * -ENOMEM when cfg->bytes is more than the device has. */
 M2C_MUST_USE int m2c_dev_open(struct m2c_dev **out, const struct m2c_dev_cfg *cfg,

@@ -102,6 +102,7 @@ struct m2c_event {
 };
 
 extern const struct m2c_dev_ops m2c_dev_cpu, m2c_dev_null;
+extern const struct m2c_dev_ops m2c_dev_opencl; /* where M2C_HAVE_OPENCL */
 
 /* -EINVAL naming the mandatory hook that a table lacks. */
 M2C_MUST_USE int m2c_dev_ops_check(const struct m2c_dev_ops *ops, struct m2c_err *err);
