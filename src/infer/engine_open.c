@@ -89,7 +89,7 @@ int m2c_engine_plan(const struct m2c_store *store, const struct m2c_engine_cfg *
     struct scratch s = scratch_of(m, rows_of(cfg), PLAN_SEGMENTS);
     out->dense_bytes = m2c_dense_bytes(store);
     out->kv_bytes = kv_layer_bytes(m, cfg) * m->layers;
-    out->scratch_bytes = scratch_floats(&s) * sizeof(float);
+    out->scratch_bytes = scratch_floats(&s) * sizeof(float) + m2c_tier_list_bytes(store);
     out->shadow_bytes = m2c_shadow_bytes(store);
     int r = m2c_tier_plan(store, &cfg->tier, &out->tier, err);
     out->device_bytes = out->dense_bytes + out->kv_bytes + out->scratch_bytes +

@@ -17,7 +17,8 @@ struct m2c_shadow {
     const struct m2c_store *s;
     uint32_t n, layers, stride;
     struct m2c_buf **buf; /* [layers] */
-    struct m2c_buf *list, *h, *h_host;
+    struct m2c_buf *list, *h, *h_host, *stage; /* stage: on the way to the device */
+    struct m2c_queue *queue;                   /* of loading */
     struct m2c_ffn_unit unit; /* base of class 0 is set for each layer */
 };
 
@@ -42,10 +43,39 @@ static enum m2c_place place_of(const struct m2c_dev *dev)
     return m2c_dev_info(dev)->unified ? M2C_PLACE_HOST : M2C_PLACE_DEVICE;
 }
 
-/* Reads whole records in runs of `batch`, checks them, keeps their heads. */
+enum { RUN = 512 }; /* records read at once */
+
+/* `bytes` of the stage to where they belong; to the end. */
+static int upload(struct m2c_shadow *sh, struct m2c_mem dst, size_t bytes,
+                  struct m2c_err *err)
+{
+    struct m2c_copy c = {dst, {sh->stage, 0}, bytes};
+    struct m2c_event *ev = NULL;
+    int r = m2c_queue_copy(sh->queue, &c, 1, err);
+    if (r == 0)
+        r = m2c_queue_record(sh->queue, &ev, err);
+    if (r == 0)
+        r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    return r;
+}
+
+/* The heads of n records from `first` on. */
+static int keep(struct m2c_shadow *sh, uint32_t layer, uint32_t first, uint32_t n,
+                const unsigned char *run, size_t record, struct m2c_err *err)
+{
+    struct m2c_buf *buf = sh->buf[layer];
+    const size_t at = (size_t)first * sh->stride;
+    unsigned char *to = buf->host ? (unsigned char *)buf->host + at : sh->stage->host;
+    for (uint32_t i = 0; i < n; i++)
+        memcpy(to + (size_t)i * sh->stride, run + i * record, sh->stride);
+    return buf->host ? 0
+                     : upload(sh, (struct m2c_mem){buf, at}, (size_t)n * sh->stride, err);
+}
+
+/* Reads whole records in runs, checks them, keeps their heads. */
 static int load_layer(struct m2c_shadow *sh, int fd, uint32_t layer, struct m2c_err *err)
 {
-    enum { RUN = 512 };
     struct m2c_store_range range;
     uint32_t part = widest_part(sh->s);
     m2c_store_part(sh->s, layer, part, &range);
@@ -69,10 +99,8 @@ static int load_layer(struct m2c_shadow *sh, int fd, uint32_t layer, struct m2c_
         }
         if (r == 0)
             r = m2c_store_check(sh->s, layer, part, first, n, run, err);
-        unsigned char *to = (unsigned char *)sh->buf[layer]->host;
-        for (uint32_t i = 0; i < n && r == 0; i++)
-            memcpy(to + (size_t)(first + i) * sh->stride, run + (size_t)i * range.stride,
-                   sh->stride);
+        if (r == 0)
+            r = keep(sh, layer, first, n, run, range.stride, err);
     }
     free(run);
     return r;
@@ -83,13 +111,13 @@ static int load(struct m2c_shadow *sh, struct m2c_err *err)
     int fd = open(m2c_store_path(sh->s), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return m2c_fail(err, -errno, "%s: %s", m2c_store_path(sh->s), strerror(errno));
-    int r = 0;
+    const size_t run = (size_t)RUN * sh->stride;
+    int r = m2c_queue_open(sh->dev, "shadow", &sh->queue, err);
+    if (r == 0)
+        r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, run, &sh->stage, err);
     for (uint32_t l = 0; l < sh->layers && r == 0; l++) {
         r = m2c_dev_alloc(sh->dev, place_of(sh->dev), (size_t)sh->n * sh->stride,
                           &sh->buf[l], err);
-        if (r == 0 && !sh->buf[l]->host)
-            r = m2c_fail(err, -ENOTSUP,
-                         "true activations need a device whose memory the host can write");
         if (r == 0)
             r = load_layer(sh, fd, l, err);
     }
@@ -97,18 +125,32 @@ static int load(struct m2c_shadow *sh, struct m2c_err *err)
     return r;
 }
 
+/* All neurons, in runs as the stage has room for them. */
+static int load_list(struct m2c_shadow *sh, struct m2c_err *err)
+{
+    const uint32_t run = (uint32_t)M2C_MIN(sh->stage->bytes / sizeof(struct m2c_neuron_ref),
+                                           (size_t)sh->n);
+    int r = 0;
+    for (uint32_t first = 0; first < sh->n && r == 0; first += run) {
+        uint32_t n = M2C_MIN(run, sh->n - first);
+        struct m2c_neuron_ref *refs = sh->stage->host;
+        for (uint32_t i = 0; i < n; i++)
+            refs[i] = (struct m2c_neuron_ref){.id = first + i, .slot = first + i};
+        r = upload(sh, (struct m2c_mem){sh->list, first * sizeof(*refs)}, n * sizeof(*refs),
+                   err);
+    }
+    return r;
+}
+
 static int open_lists(struct m2c_shadow *sh, struct m2c_err *err)
 {
     size_t list = sizeof(struct m2c_neuron_ref) * sh->n, h = sizeof(float) * sh->n;
-    int r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, list, &sh->list, err);
+    int r = m2c_dev_alloc(sh->dev, place_of(sh->dev), list, &sh->list, err);
     if (r == 0)
         r = m2c_dev_alloc(sh->dev, place_of(sh->dev), h, &sh->h, err);
     if (r == 0)
         r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, h, &sh->h_host, err);
-    struct m2c_neuron_ref *refs = r == 0 ? sh->list->host : NULL;
-    for (uint32_t i = 0; i < sh->n && refs; i++)
-        refs[i] = (struct m2c_neuron_ref){.id = i, .slot = i};
-    return r;
+    return r == 0 ? load_list(sh, err) : r;
 }
 
 int m2c_shadow_open(struct m2c_shadow **out, struct m2c_dev *dev,
@@ -139,6 +181,10 @@ int m2c_shadow_open(struct m2c_shadow **out, struct m2c_dev *dev,
     int r = load(sh, err);
     if (r == 0)
         r = open_lists(sh, err);
+    m2c_queue_close(sh->queue);
+    m2c_dev_free(dev, sh->stage);
+    sh->queue = NULL;
+    sh->stage = NULL;
     if (r < 0) {
         m2c_shadow_close(sh);
         return m2c_fail_in(err, r, "shadow copy of gate and up");

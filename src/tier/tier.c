@@ -106,6 +106,11 @@ static int open_units(struct m2c_tier *t, struct m2c_err *err)
     return r;
 }
 
+uint64_t m2c_tier_list_bytes(const struct m2c_store *store)
+{
+    return LISTS * sizeof(struct m2c_neuron_ref) * (uint64_t)m2c_store_cfg(store)->hidden;
+}
+
 static int open_lists(struct m2c_tier *t, struct m2c_err *err)
 {
     size_t bytes = sizeof(struct m2c_neuron_ref) * m2c_store_cfg(t->store)->hidden;
@@ -128,7 +133,8 @@ int m2c_tier_open(struct m2c_tier **out, struct m2c_dev *dev, struct m2c_queue *
         return r;
     if (cfg->hbm_bytes == 0 && !m2c_dev_info(dev)->unified)
         return m2c_fail(err, -EINVAL,
-                        "hbm.bytes = 0 computes straight from DRAM, which device %s cannot",
+                        "hbm.bytes = 0 computes straight from DRAM, which device %s cannot: "
+                        "give its neurons memory, as in hbm.bytes = 100%%",
                         m2c_dev_info(dev)->name);
     struct m2c_tier *t = calloc(1, sizeof *t);
     if (!t)

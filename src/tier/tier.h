@@ -73,6 +73,9 @@ M2C_MUST_USE int m2c_tier_plan(const struct m2c_store *store,
                                const struct m2c_tier_cfg *cfg,
                                struct m2c_tier_plan *out, struct m2c_err *err);
 
+/* Device memory of the lists, on devices that do not read the host's. */
+uint64_t m2c_tier_list_bytes(const struct m2c_store *store);
+
 struct m2c_tier;
 
 /* Opens the store's file with the I/O engine and allocates everything.
