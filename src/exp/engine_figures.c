@@ -18,8 +18,10 @@ int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *
 {
     struct m2c_engine_cfg cfg;
     m2c_engine_dense_cfg(run->store, &cfg);
-    cfg.dev.threads = (unsigned)run->cfg->device.threads;
-    cfg.dev.isa = run->cfg->device.isa;
+    const struct m2c_dev_cfg dev = {.backend = run->cfg->device.backend,
+                                    .threads = (unsigned)run->cfg->device.threads,
+                                    .isa = run->cfg->device.isa};
+    m2c_dev_reference_cfg(&dev, &cfg.dev);
     cfg.ctx = (uint32_t)run->cfg->decode.ctx;
     return m2c_engine_open(out, run->store, &cfg, err);
 }

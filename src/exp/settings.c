@@ -85,8 +85,10 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
     *out = (struct m2c_engine_cfg){
         .dev = {.backend = s->device.backend,
                 .index = (int)s->device.index,
+                .platform = s->device.platform,
                 .threads = (unsigned)s->device.threads,
                 .bytes = s->device.bytes,
+                .max_alloc = s->device.max_alloc,
                 .isa = s->device.isa},
         .tier = {.hbm_bytes = resolve(&s->hbm.bytes, units),
                  .hbm_policy = s->hbm.policy,

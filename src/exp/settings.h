@@ -24,9 +24,9 @@ struct m2c_settings {
         const char *path, *rank;
     } model;
     struct {
-        const char *backend, *isa;
+        const char *backend, *platform, *isa;
         int64_t index, threads;
-        uint64_t bytes;
+        uint64_t bytes, max_alloc;
     } device;
     struct {
         const char *dtype;

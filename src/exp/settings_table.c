@@ -8,8 +8,9 @@
 #define AT(field) offsetof(struct m2c_settings, field)
 
 static const char *const auto_word[] = {"auto", NULL};
-static const char *const backends[] = {"cpu", "null", NULL};
-static const char *const isas[] = {"auto", "c", "avx2", "avx512", NULL};
+static const char *const backends[] = {"cpu", "opencl", "null", NULL};
+static const char *const isas[] = {"auto", "c", "avx2", "avx512", "vector", "team",
+                                   NULL};
 static const char *const kv_types[] = {"f32", "f16", NULL};
 static const char *const policies[] = {"atu", "lru", "random", NULL};
 static const char *const engines[] = {"libaio", "pread", NULL};
@@ -47,11 +48,20 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "device", .key = "index", .type = M2C_OPT_INT, .offset = AT(device.index),
      .def = "0", .min = 0, .max = 255, .readers = "all",
      .help = "which device of the backend (m2c devices)"},
+    {.section = "device", .key = "platform", .type = M2C_OPT_STR,
+     .offset = AT(device.platform), .def = "", .readers = "all",
+     .help = "opencl: a word of the platform's name or vendor; index then counts its devices "
+             "alone"},
     {.section = "device", .key = "threads", .type = M2C_OPT_INT,
      .offset = AT(device.threads), .def = "0", .min = 0, .max = 1024, .readers = "all",
-     .help = "cpu: compute threads; 0: as many as the process may use"},
+     .help = "cpu: compute threads; opencl: compute units of a processor; 0: as many as the "
+             "process may use"},
     {.section = "device", .key = "isa", .type = M2C_OPT_NAME, .offset = AT(device.isa),
-     .def = "auto", .choices = isas, .readers = "all", .help = "cpu: the kernels"},
+     .def = "auto", .choices = isas, .readers = "all",
+     .help = "the kernels; cpu: c, avx2, avx512; opencl: vector (for processors), team (GPUs)"},
+    {.section = "device", .key = "max_alloc", .type = M2C_OPT_BYTES,
+     .offset = AT(device.max_alloc), .def = "0", .unit = "bytes", .readers = "all",
+     .help = "opencl: largest allocation to make; 0: what the driver says"},
     {.section = "device", .key = "bytes", .type = M2C_OPT_BYTES,
      .offset = AT(device.bytes), .def = "0", .unit = "bytes", .readers = "all",
      .help = "limit of device memory for everything on it; 0: what there is"},

@@ -152,6 +152,7 @@ static int selftest(const struct m2c_optset *set, bool *wrong, struct m2c_err *e
     struct m2c_dev *dev = NULL;
     struct m2c_dev_cfg cfg = {
         .backend = m2c_optset_get(set, "device", "backend"),
+        .platform = m2c_optset_get(set, "device", "platform"),
         .isa = m2c_optset_get(set, "device", "isa"),
         .index = (int)strtol(m2c_optset_get(set, "device", "index"), NULL, 10)};
     int r = m2c_dev_open(&dev, &cfg, err);
