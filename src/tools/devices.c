@@ -29,10 +29,11 @@ static json_t *describe(const struct m2c_dev *dev, int index, int test,
 {
     const struct m2c_dev_info *i = m2c_dev_info(dev);
     const char *word = test == 0 ? "passed" : test == -ENOTSUP ? "none" : "failed";
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:b, s:s, s:s?, s:o}",
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:b, s:s, s:s?, s:o}",
                      "backend", i->backend, "index", index, "name", i->name, "driver",
                      i->driver, "isa", i->isa, "memory_bytes", (json_int_t)i->mem_bytes,
-                     "max_alloc_bytes", (json_int_t)i->max_alloc, "threads",
+                     "max_alloc_bytes", (json_int_t)i->max_alloc, "piece_bytes",
+                     (json_int_t)i->piece_bytes, "threads",
                      (int)i->threads, "unified", i->unified, "self_test", word, "fault",
                      test < 0 ? err->msg : NULL, "ops", ops_of(dev));
 }
@@ -53,7 +54,9 @@ static void list_backend(const struct m2c_plugin *b, json_t *list, int *code)
             json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "backend",
                                                   b->name, "index", index, "name",
                                                   b->desc, "fault", err.msg));
-            return;
+            if (r != -ENOTSUP) /* it is there, but cannot be used: are there more? */
+                return;
+            continue;
         }
         r = m2c_dev_selftest(dev, &err);
         if (r < 0 && r != -ENOTSUP)
@@ -70,11 +73,15 @@ static const char *text_of(const json_t *d, const char *key)
 
 static void print_limits(const json_t *d)
 {
-    printf(
-        "  memory %.1f GiB, largest allocation %.1f GiB, threads %" JSON_INTEGER_FORMAT,
-        (double)json_integer_value(json_object_get(d, "memory_bytes")) / (1 << 30),
-        (double)json_integer_value(json_object_get(d, "max_alloc_bytes")) / (1 << 30),
-        json_integer_value(json_object_get(d, "threads")));
+    const double gib = 1 << 30;
+    const json_int_t piece = json_integer_value(json_object_get(d, "piece_bytes"));
+    printf("  memory %.1f GiB, largest buffer %.1f GiB",
+           (double)json_integer_value(json_object_get(d, "memory_bytes")) / gib,
+           (double)json_integer_value(json_object_get(d, "max_alloc_bytes")) / gib);
+    if (piece)
+        printf(" (above %.1f GiB in pieces)", (double)piece / gib);
+    printf(", threads %" JSON_INTEGER_FORMAT,
+           json_integer_value(json_object_get(d, "threads")));
     if (text_of(d, "isa")[0])
         printf(", kernels %s", text_of(d, "isa"));
     if (text_of(d, "driver")[0])
