@@ -18,7 +18,9 @@ enum {
     READ_PARTS = 8,
     MATRIX_ROWS = 16384,
     GEMM_ROWS = 4096,
-    CACHED_TIMES = 16
+    CACHED_TIMES = 16,
+    LAUNCHES = 100,
+    STAGE = 16 << 20
 };
 
 static int pass_read(struct bench *b, const struct bench_kind *k, uint32_t rep,
@@ -28,7 +30,7 @@ static int pass_read(struct bench *b, const struct bench_kind *k, uint32_t rep,
     struct m2c_pool *pool = k->one_thread ? b->one : b->pool;
     size_t part = b->s.bytes / READ_PARTS;
     (void)m2c_cpu_read(b->isa, pool,
-                       (const uint8_t *)b->weights->host + rep % READ_PARTS * part, part);
+                       (const uint8_t *)b->side[0].weights->host + rep % READ_PARTS * part, part);
     return 0;
 }
 
@@ -40,8 +42,10 @@ static uint32_t layers_of(const struct bench *b, enum m2c_type type)
     return (uint32_t)M2C_MIN(n, (uint64_t)MAX_LAYERS);
 }
 
-static struct m2c_ffn_unit unit_of(const struct bench *b, enum m2c_type type, uint32_t layer)
+static struct m2c_ffn_unit unit_of(const struct bench *b, const struct bench_kind *k,
+                                   uint32_t layer)
 {
+    const enum m2c_type type = k->type;
     struct m2c_geom g;
     m2c_slot_geom(type, (uint32_t)b->s.dim, true, &g);
     struct m2c_ffn_unit u = {.dim = (uint32_t)b->s.dim,
@@ -51,17 +55,17 @@ static struct m2c_ffn_unit unit_of(const struct bench *b, enum m2c_type type, ui
                              .n_classes = 1};
     u.cls[0].type = type;
     u.cls[0].base = (struct m2c_mem){
-        b->weights, (size_t)layer * g.bytes * (size_t)b->s.hidden};
+        b->side[k->side].weights, (size_t)layer * g.bytes * (size_t)b->s.hidden};
     u.cls[0].stride = g.bytes;
     memcpy(u.cls[0].code_off, g.code_off, sizeof(g.code_off));
     memcpy(u.cls[0].scale_off, g.scale_off, sizeof(g.scale_off));
     return u;
 }
 
-static int finish(struct bench *b, struct m2c_err *err)
+static int finish(struct m2c_queue *queue, struct m2c_err *err)
 {
     struct m2c_event *ev;
-    int r = m2c_queue_record(b->queue, &ev, err);
+    int r = m2c_queue_record(queue, &ev, err);
     if (r < 0)
         return r;
     r = m2c_event_wait(ev, NULL, err);
@@ -74,24 +78,25 @@ static int pass_ffn(struct bench *b, const struct bench_kind *k, uint32_t rep,
                     struct m2c_err *err)
 {
     const uint32_t layer = rep % layers_of(b, k->type), dim = (uint32_t)b->s.dim;
-    struct m2c_ffn_unit u = unit_of(b, k->type, layer);
-    struct m2c_mem list = {b->list,
+    const struct bench_side *s = &b->side[k->side];
+    struct m2c_ffn_unit u = unit_of(b, k, layer);
+    struct m2c_mem list = {s->list,
                            (size_t)layer * b->n_active * sizeof(struct m2c_neuron_ref)};
-    struct m2c_mem x = {b->x, 0}, h = {b->h, 0}, acc = {b->acc, 0}, y = {b->y, 0};
+    struct m2c_mem x = {s->x, 0}, h = {s->h, 0}, acc = {s->acc, 0}, y = {s->y, 0};
     const struct m2c_call calls[] = {
         {M2C_OP_FFN_UP,
          .u.ffn_up = {&u, x, list, h, k->rows, b->n_active, M2C_PASS_ANY}},
-        {M2C_OP_FILL, .u.fill = {acc, k->rows * b->segments * dim, 0}},
+        {M2C_OP_FILL, .u.fill = {acc, k->rows * s->segments * dim, 0}},
         {M2C_OP_FFN_DOWN,
-         .u.ffn_down = {&u, list, h, acc, k->rows, b->n_active, b->seg}},
-        {M2C_OP_FFN_SUM, .u.ffn_sum = {acc, y, k->rows, dim, b->segments}},
+         .u.ffn_down = {&u, list, h, acc, k->rows, b->n_active, s->seg}},
+        {M2C_OP_FFN_SUM, .u.ffn_sum = {acc, y, k->rows, dim, s->segments}},
     };
     for (size_t i = k->up ? 0 : 1; i < (k->down ? M2C_COUNTOF(calls) : 1); i++) {
-        int r = m2c_queue_launch(b->queue, &calls[i], err);
+        int r = m2c_queue_launch(s->queue, &calls[i], err);
         if (r < 0)
             return r;
     }
-    return finish(b, err);
+    return finish(s->queue, err);
 }
 
 /* The last-level cache, by sysfs (sysconf multiplies it on some machines), or
@@ -130,38 +135,56 @@ static uint32_t matrix_rows(const struct bench *b, enum m2c_type type, uint32_t 
 static int pass_matmul(struct bench *b, const struct bench_kind *k, uint32_t rep,
                        struct m2c_err *err)
 {
+    const struct bench_side *s = &b->side[k->side];
     const uint32_t rows = matrix_rows(b, k->type, k->rows, k->cached);
     const uint32_t dim = (uint32_t)b->s.dim, times = k->cached ? CACHED_TIMES : 1;
     size_t codes = rows * m2c_code_bytes(k->type, dim);
     size_t all = codes + rows * m2c_scale_bytes(k->type, dim);
     size_t at = k->cached ? 0 : rep % (uint32_t)(b->s.bytes / all) * all;
-    struct m2c_tensor w = {k->type, rows, dim, {b->weights, at}, {b->weights, at + codes}};
+    struct m2c_tensor w = {k->type, rows, dim, {s->weights, at}, {s->weights, at + codes}};
     struct m2c_call c = {M2C_OP_MATMUL,
-                         .u.matmul = {w, {b->x, 0}, {b->y, 0}, k->rows, false}};
+                         .u.matmul = {w, {s->x, 0}, {s->y, 0}, k->rows, false}};
     for (uint32_t i = 0; i < times; i++) {
-        int r = m2c_queue_launch(b->queue, &c, err);
+        int r = m2c_queue_launch(s->queue, &c, err);
         if (r < 0)
             return r;
     }
-    return finish(b, err);
+    return finish(s->queue, err);
+}
+
+/* What the host spends on a launch that does next to nothing: enqueued in a
+ * row, without a wait between. */
+static int pass_launch(struct bench *b, const struct bench_kind *k, uint32_t rep,
+                       struct m2c_err *err)
+{
+    const struct bench_side *s = &b->side[k->side];
+    struct m2c_call c = {M2C_OP_FILL, .u.fill = {{s->y, 0}, 1, 0}};
+    (void)rep;
+    for (uint32_t i = 0; i < LAUNCHES; i++) {
+        int r = m2c_queue_launch(s->queue, &c, err);
+        if (r < 0)
+            return r;
+    }
+    return finish(s->queue, err);
 }
 
 /* ---- kinds ---- */
 
-static struct bench_kind *add(struct bench *b, const char *name,
+static struct bench_kind *add(struct bench *b, unsigned side, const char *name,
                               int (*pass)(struct bench *, const struct bench_kind *,
                                           uint32_t, struct m2c_err *),
                               enum m2c_type type, uint32_t rows)
 {
     struct bench_kind *k = &b->kind[b->n_kinds++];
-    *k = (struct bench_kind){.name = name, .pass = pass, .type = type, .rows = rows};
+    *k = (struct bench_kind){
+        .name = name, .side = side, .pass = pass, .type = type, .rows = rows};
     return k;
 }
 
-static void add_ffn(struct bench *b, const char *name, enum m2c_type type, uint32_t rows,
-                    bool up, bool down)
+static void add_ffn(struct bench *b, unsigned side, const char *name, enum m2c_type type,
+                    uint32_t rows, bool up, bool down)
 {
-    struct bench_kind *k = add(b, name, pass_ffn, type, rows);
+    struct bench_kind *k = add(b, side, name, pass_ffn, type, rows);
     double vectors = (double)b->n_active * ((up ? 2 : 0) + (down ? 1 : 0));
     k->up = up;
     k->down = down;
@@ -169,10 +192,10 @@ static void add_ffn(struct bench *b, const char *name, enum m2c_type type, uint3
     k->flops = 2 * vectors * (double)b->s.dim * rows;
 }
 
-static void add_matmul(struct bench *b, const char *name, enum m2c_type type, uint32_t rows,
-                       bool cached)
+static void add_matmul(struct bench *b, unsigned side, const char *name, enum m2c_type type,
+                       uint32_t rows, bool cached)
 {
-    struct bench_kind *k = add(b, name, pass_matmul, type, rows);
+    struct bench_kind *k = add(b, side, name, pass_matmul, type, rows);
     double n = matrix_rows(b, type, rows, cached);
     n *= cached ? CACHED_TIMES : 1;
     k->cached = cached;
@@ -182,34 +205,36 @@ static void add_matmul(struct bench *b, const char *name, enum m2c_type type, ui
 
 void bench_add_reads(struct bench *b)
 {
-    struct bench_kind *k = add(b, "read", pass_read, M2C_F32, 1);
+    struct bench_kind *k = add(b, 0, "read", pass_read, M2C_F32, 1);
     k->bytes = (double)(b->s.bytes / READ_PARTS);
-    k = add(b, "read, 1 thread", pass_read, M2C_F32, 1);
+    k = add(b, 0, "read, 1 thread", pass_read, M2C_F32, 1);
     k->bytes = (double)(b->s.bytes / READ_PARTS);
     k->one_thread = true;
 }
 
-void bench_add_kernels(struct bench *b)
+void bench_add_kernels(struct bench *b, unsigned side)
 {
-    add_ffn(b, "ffn f16", M2C_F16, 1, true, true);
-    add_ffn(b, "ffn i8", M2C_I8, 1, true, true);
-    add_ffn(b, "ffn i4", M2C_I4, 1, true, true);
-    add_ffn(b, "ffn_up f16", M2C_F16, 1, true, false);
-    add_ffn(b, "ffn_up i8", M2C_I8, 1, true, false);
-    add_ffn(b, "ffn_up i4", M2C_I4, 1, true, false);
-    add_ffn(b, "ffn_down f16", M2C_F16, 1, false, true);
-    add_ffn(b, "ffn_down i8", M2C_I8, 1, false, true);
-    add_ffn(b, "ffn_down i4", M2C_I4, 1, false, true);
-    add_matmul(b, "matvec f32", M2C_F32, 1, false);
-    add_matmul(b, "matvec f16", M2C_F16, 1, false);
-    add_matmul(b, "matvec i8", M2C_I8, 1, false);
-    add_matmul(b, "matvec f16, cached", M2C_F16, 1, true);
-    add_matmul(b, "matvec i8, cached", M2C_I8, 1, true);
-    add_matmul(b, "matvec i4, cached", M2C_I4, 1, true);
-    add_matmul(b, "matmul f16, 64 rows", M2C_F16, BENCH_ROWS, false);
-    add_matmul(b, "matmul i8, 64 rows", M2C_I8, BENCH_ROWS, false);
-    add_ffn(b, "ffn f16, 64 rows", M2C_F16, BENCH_ROWS, true, true);
-    add_ffn(b, "ffn i4, 64 rows", M2C_I4, BENCH_ROWS, true, true);
+    add_ffn(b, side, "ffn f16", M2C_F16, 1, true, true);
+    add_ffn(b, side, "ffn i8", M2C_I8, 1, true, true);
+    add_ffn(b, side, "ffn i4", M2C_I4, 1, true, true);
+    add_ffn(b, side, "ffn_up f16", M2C_F16, 1, true, false);
+    add_ffn(b, side, "ffn_up i8", M2C_I8, 1, true, false);
+    add_ffn(b, side, "ffn_up i4", M2C_I4, 1, true, false);
+    add_ffn(b, side, "ffn_down f16", M2C_F16, 1, false, true);
+    add_ffn(b, side, "ffn_down i8", M2C_I8, 1, false, true);
+    add_ffn(b, side, "ffn_down i4", M2C_I4, 1, false, true);
+    add_matmul(b, side, "matvec f32", M2C_F32, 1, false);
+    add_matmul(b, side, "matvec f16", M2C_F16, 1, false);
+    add_matmul(b, side, "matvec i8", M2C_I8, 1, false);
+    add_matmul(b, side, "matvec f16, cached", M2C_F16, 1, true);
+    add_matmul(b, side, "matvec i8, cached", M2C_I8, 1, true);
+    add_matmul(b, side, "matvec i4, cached", M2C_I4, 1, true);
+    add_matmul(b, side, "matmul f16, 64 rows", M2C_F16, BENCH_ROWS, false);
+    add_matmul(b, side, "matmul i8, 64 rows", M2C_I8, BENCH_ROWS, false);
+    add_ffn(b, side, "ffn f16, 64 rows", M2C_F16, BENCH_ROWS, true, true);
+    add_ffn(b, side, "ffn i4, 64 rows", M2C_I4, BENCH_ROWS, true, true);
+    struct bench_kind *k = add(b, side, "100 launches", pass_launch, M2C_F32, 1);
+    k->bytes = k->flops = 0;
 }
 
 /* ---- setting up ---- */
@@ -237,7 +262,7 @@ static void fill_words(void *ctx, size_t begin, size_t end, unsigned worker)
 /* Lists of exactly n_active random ids, one a layer. */
 static void fill_lists(struct bench *b)
 {
-    struct m2c_neuron_ref *out = b->list->host;
+    struct m2c_neuron_ref *out = b->side[0].list->host;
     uint32_t hidden = (uint32_t)b->s.hidden;
     for (uint32_t l = 0; l < b->lists; l++) {
         struct m2c_rng rng;
@@ -251,69 +276,125 @@ static void fill_lists(struct bench *b)
     }
 }
 
-static int alloc_all(struct bench *b, struct m2c_err *err)
+static int alloc_side(struct bench *b, struct bench_side *s, struct m2c_err *err)
 {
-    size_t dim = (size_t)b->s.dim, rows = BENCH_ROWS;
-    struct {
+    const size_t dim = (size_t)b->s.dim, rows = BENCH_ROWS;
+    const struct {
         struct m2c_buf **buf;
         size_t bytes;
     } all[] = {
-        {&b->weights, b->s.bytes + M2C_PAGE},
-        {&b->x, rows * dim * 4},
-        {&b->h, rows * b->n_active * 4},
-        {&b->acc, rows * b->segments * dim * 4},
-        {&b->y, rows * M2C_MAX(dim, (size_t)MATRIX_ROWS) * 4},
-        {&b->list, (size_t)b->lists * b->n_active * sizeof(struct m2c_neuron_ref)},
+        {&s->weights, b->s.bytes + M2C_PAGE},
+        {&s->x, rows * dim * 4},
+        {&s->h, rows * b->n_active * 4},
+        {&s->acc, rows * s->segments * dim * 4},
+        {&s->y, rows * M2C_MAX(dim, (size_t)MATRIX_ROWS) * 4},
+        {&s->list, (size_t)b->lists * b->n_active * sizeof(struct m2c_neuron_ref)},
     };
     for (size_t i = 0; i < M2C_COUNTOF(all); i++) {
-        int r = m2c_dev_alloc(b->dev, M2C_PLACE_DEVICE, all[i].bytes, all[i].buf, err);
+        int r = m2c_dev_alloc(s->dev, M2C_PLACE_DEVICE, all[i].bytes, all[i].buf, err);
         if (r < 0)
             return r;
     }
-    struct fill f = {b->weights->host};
-    m2c_pool_run(b->pool, b->weights->bytes / 8, 1 << 16, fill_words, &f);
+    return 0;
+}
+
+/* The cpu's operands, which the host writes in place. */
+static void fill_cpu(struct bench *b)
+{
+    struct bench_side *s = &b->side[0];
+    const size_t dim = (size_t)b->s.dim, rows = BENCH_ROWS;
+    struct fill f = {s->weights->host};
+    m2c_pool_run(b->pool, s->weights->bytes / 8, 1 << 16, fill_words, &f);
     struct m2c_rng rng;
     m2c_rng_init(&rng, 2, 0);
     for (size_t i = 0; i < rows * dim; i++)
-        ((float *)b->x->host)[i] = m2c_rng_normal(&rng);
+        ((float *)s->x->host)[i] = m2c_rng_normal(&rng);
     for (size_t i = 0; i < rows * b->n_active; i++) /* for ffn_down by itself */
-        ((float *)b->h->host)[i] = m2c_rng_normal(&rng);
+        ((float *)s->h->host)[i] = m2c_rng_normal(&rng);
     fill_lists(b);
+}
+
+/* The same, on the other device. */
+static int fill_other(struct bench *b, struct m2c_err *err)
+{
+    const struct bench_side *from = &b->side[0], *to = &b->side[1];
+    struct m2c_buf *const pair[][2] = {
+        {to->weights, from->weights}, {to->x, from->x}, {to->h, from->h}, {to->list, from->list}};
+    for (size_t i = 0; i < M2C_COUNTOF(pair); i++) {
+        struct m2c_buf *stage;
+        const size_t bytes = pair[i][1]->bytes, step = M2C_MIN(bytes, (size_t)STAGE);
+        int r = m2c_dev_alloc(to->dev, M2C_PLACE_PINNED, step, &stage, err);
+        for (size_t at = 0; at < bytes && r == 0; at += step) {
+            const size_t n = M2C_MIN(step, bytes - at);
+            const struct m2c_copy c = {{pair[i][0], at}, {stage, 0}, n};
+            memcpy(stage->host, (const uint8_t *)pair[i][1]->host + at, n);
+            r = m2c_queue_copy(to->queue, &c, 1, err);
+            r = r < 0 ? r : finish(to->queue, err);
+        }
+        m2c_dev_free(to->dev, stage);
+        if (r < 0)
+            return r;
+    }
     return 0;
+}
+
+static int open_side(struct bench *b, const struct m2c_dev_cfg *cfg, struct m2c_err *err)
+{
+    struct bench_side *s = &b->side[b->n_sides++];
+    int r = m2c_dev_open(&s->dev, cfg, err);
+    if (r < 0)
+        return r;
+    s->seg = m2c_dev_seg_neurons(s->dev, (uint32_t)b->s.hidden);
+    s->segments = m2c_ffn_segments((uint32_t)b->s.hidden, s->seg);
+    r = m2c_queue_open(s->dev, "bench", &s->queue, err);
+    return r < 0 ? r : alloc_side(b, s, err);
+}
+
+static void set_sizes(struct bench *b)
+{
+    if (b->s.bytes == 0)
+        b->s.bytes = M2C_MAX(UINT64_C(1) << 30, 16 * cache_bytes());
+    b->s.bytes = b->s.bytes / M2C_PAGE * M2C_PAGE;
+    b->n_active = (uint32_t)(b->s.hidden * b->s.active_percent / 100);
+    b->n_active = M2C_MAX(b->n_active, 1u);
+    b->lists = M2C_MAX(layers_of(b, M2C_I4), 1u);
 }
 
 int bench_open(struct bench *b, struct m2c_err *err)
 {
-    struct m2c_dev_cfg cfg = {
+    struct m2c_dev_cfg cpu = {
         .backend = "cpu", .threads = (unsigned)b->s.threads, .isa = b->s.isa};
-    int r = m2c_dev_open(&b->dev, &cfg, err);
-    if (r < 0)
-        return r;
-    b->isa = m2c_cpu_isa_find(m2c_dev_info(b->dev)->isa, err);
-    if (!b->isa)
-        return -ENODEV;
-    if (b->s.bytes == 0)
-        b->s.bytes = M2C_MAX(UINT64_C(1) << 30, 16 * cache_bytes());
-    b->s.bytes = b->s.bytes / M2C_PAGE * M2C_PAGE;
-    if ((r = m2c_queue_open(b->dev, "bench", &b->queue, err)) < 0 ||
-        (r = m2c_pool_open(&b->pool, m2c_dev_info(b->dev)->threads, err)) < 0 ||
-        (r = m2c_pool_open(&b->one, 1, err)) < 0)
-        return r;
-    b->n_active = (uint32_t)(b->s.hidden * b->s.active_percent / 100);
-    b->n_active = M2C_MAX(b->n_active, 1u);
-    b->seg = m2c_dev_seg_neurons(b->dev, (uint32_t)b->s.hidden);
-    b->segments = m2c_ffn_segments((uint32_t)b->s.hidden, b->seg);
-    b->lists = M2C_MAX(layers_of(b, M2C_I4), 1u);
+    struct m2c_dev_cfg other = {.backend = b->s.backend,
+                                .platform = b->s.platform,
+                                .index = (int)b->s.index,
+                                .threads = (unsigned)b->s.threads};
+    set_sizes(b);
     if (layers_of(b, M2C_F16) == 0)
         return m2c_fail(err, -EINVAL, "--bytes: %llu do not hold one layer in f16",
                         (unsigned long long)b->s.bytes);
-    return alloc_all(b, err);
+    int r = open_side(b, &cpu, err);
+    if (r < 0)
+        return r;
+    const struct m2c_dev_info *info = m2c_dev_info(b->side[0].dev);
+    b->isa = m2c_cpu_isa_find(info->isa, err);
+    if (!b->isa)
+        return -ENODEV;
+    if ((r = m2c_pool_open(&b->pool, info->threads, err)) < 0 ||
+        (r = m2c_pool_open(&b->one, 1, err)) < 0)
+        return r;
+    fill_cpu(b);
+    if (!b->s.backend)
+        return 0;
+    r = open_side(b, &other, err);
+    return r < 0 ? r : fill_other(b, err);
 }
 
 void bench_close(struct bench *b)
 {
-    m2c_queue_close(b->queue);
+    for (unsigned i = 0; i < b->n_sides; i++) {
+        m2c_queue_close(b->side[i].queue);
+        m2c_dev_close(b->side[i].dev);
+    }
     m2c_pool_close(b->one);
     m2c_pool_close(b->pool);
-    m2c_dev_close(b->dev);
 }
