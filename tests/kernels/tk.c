@@ -54,6 +54,18 @@ void tk_open(struct tk *t, const struct m2c_dev_cfg *cfg)
     need(m2c_queue_open(t->dev, "test", &t->queue, &err), &err);
 }
 
+bool tk_takes_threads(const struct m2c_dev_cfg *cfg)
+{
+    struct m2c_dev *dev;
+    struct m2c_err err = {0};
+    struct m2c_dev_cfg one = *cfg;
+    one.threads = 1;
+    int r = m2c_dev_open(&dev, &one, &err);
+    if (r == 0)
+        m2c_dev_close(dev);
+    return r != -ENOTSUP;
+}
+
 void tk_release(struct tk *t, unsigned n_mem)
 {
     for (unsigned i = n_mem; i < t->n_mem; i++) {
@@ -167,6 +179,7 @@ uint32_t tk_below(struct tk *t, uint32_t n)
 
 uint32_t tk_length(struct tk *t, uint32_t max)
 {
+    max = t->small ? M2C_MIN(max, 75u) : max;
     uint32_t n = 1 + tk_below(t, max), how = tk_below(t, 8);
     if (how == 0)
         return 1;
@@ -181,7 +194,7 @@ uint32_t tk_length(struct tk *t, uint32_t max)
 
 uint32_t tk_rows(struct tk *t)
 {
-    uint32_t how = tk_below(t, 8);
+    uint32_t how = tk_below(t, t->small ? 7 : 8);
     return how < 4 ? 1 : how < 7 ? 2 + tk_below(t, 6) : 2 + tk_below(t, 80);
 }
 
@@ -202,6 +215,10 @@ bool tk_near(struct tk *t, size_t i, float got, double want, double tol)
         return false;
     }
     double e = fabs((double)got - want);
+    if (e * t->worst.tol > t->worst.error * tol || (t->worst.tol == 0 && tol > 0)) {
+        t->worst.error = e;
+        t->worst.tol = tol;
+    }
     if (!(e <= tol)) {
         tk_fault(t, "element %zu: got %.9g, want %.9g, error %.3g, tolerance %.3g", i,
                  (double)got, want, e, tol);

@@ -24,7 +24,12 @@ struct tk {
     struct m2c_rng place; /* of the offsets, so that these can differ alone */
     struct tk_mem mem[TK_MAX_OPERANDS];
     unsigned n_mem;
+    bool small; /* shapes */
     char fault[512]; /* the first thing found wrong in this case, or "" */
+    /* The error that came nearest to its tolerance, in all cases so far. */
+    struct {
+        double error, tol;
+    } worst;
 };
 
 /* Failures of the device or of memory end the program: exit 1. */
@@ -32,6 +37,8 @@ void tk_die(const char *fmt, ...) M2C_PRINTF(1, 2);
 /* Exit 77 where the device or instruction set is not there. */
 void tk_open(struct tk *t, const struct m2c_dev_cfg *cfg);
 void tk_close(struct tk *t);
+/* Whether the device can be opened with some of its threads: a GPU cannot. */
+bool tk_takes_threads(const struct m2c_dev_cfg *cfg);
 
 /* Begins a case: drops all operands. Operands follow from (seed, stream),
  * their offsets from `variant` too. */
