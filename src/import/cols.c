@@ -30,7 +30,7 @@ int m2c_import_cols_open(struct m2c_import *im, enum m2c_tensor_kind kind, uint3
     }
     uint64_t n = (uint64_t)c->rows * c->cols;
     im->ops->find(im, kind, layer, &c->src);
-    c->code_bytes = (size_t)m2c_source_bytes(&c->src, n);
+    c->code_bytes = (size_t)m2c_source_bytes(&c->src, 0, n);
     c->scale_bytes = (size_t)m2c_source_scale_bytes(&c->src, n);
     void *p = NULL;
     rc = m2c_pages_alloc(c->code_bytes, &p);
@@ -62,18 +62,20 @@ void m2c_import_cols_get(const struct m2c_import_cols *c, uint32_t col, uint32_t
                          float *out)
 {
     /* Tiles, so that each line of `out` is written once: with a power of two
-     * of rows, whole columns would share a few cache sets. */
+     * of rows, whole columns would share a few cache sets. A tile is never wider
+     * than a block, and begins with one where it can: a block is decoded whole. */
     enum { T = 16 };
-    float tile[T][T];
+    float tile[T][M2C_BLOCK_MAX];
     const struct m2c_source *s = &c->src;
+    uint32_t width = M2C_MAX((uint32_t)T, m2c_enc_block(s->enc).elements);
     for (uint32_t r = 0; r < c->rows; r += T) {
-        uint32_t nr = M2C_MIN(c->rows - r, (uint32_t)T);
-        for (uint32_t j = 0; j < n; j += T) {
-            uint32_t nj = M2C_MIN(n - j, (uint32_t)T);
+        uint32_t nr = M2C_MIN(c->rows - r, (uint32_t)T), nj;
+        for (uint32_t j = 0; j < n; j += nj) {
+            nj = M2C_MIN(n - j, width - (col + j) % width);
             for (uint32_t i = 0; i < nr; i++) {
                 uint64_t first = (uint64_t)(r + i) * c->cols + col + j;
                 uint64_t scale = s->enc == M2C_ENC_Q80 ? first / s->group : 0;
-                m2c_source_decode(s, c->codes + m2c_source_bytes(s, first),
+                m2c_source_decode(s, c->codes + m2c_source_at(s, first),
                                   c->scales + scale * sizeof(float), first, nj, tile[i]);
             }
             for (uint32_t k = 0; k < nj; k++) {

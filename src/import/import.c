@@ -13,6 +13,7 @@
 
 /* The order is that of auto-detection. */
 static const struct m2c_import_ops *const registry[] = {
+    &m2c_import_gguf,
     &m2c_import_hf,
     &m2c_import_llama2c,
     NULL,
@@ -31,7 +32,6 @@ static int foreign(const struct m2c_import_probe *p, struct m2c_err *err)
         size_t at, n;
         const char *magic, *what;
     } known[] = {
-        {0, 4, "GGUF", "a GGUF file, which this version does not read"},
         {0, 8, "m2cstore", "a model store already"},
         {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file"},
         {0, 4, "PK\x03\x04",
@@ -47,8 +47,8 @@ static int foreign(const struct m2c_import_probe *p, struct m2c_err *err)
             return m2c_fail(err, -EINVAL, "%s: %s", p->path, known[i].what);
     }
     return m2c_fail(err, -EINVAL,
-                    "%s: not a model file that m2c knows (llama2.c file, Hugging Face "
-                    "folder)",
+                    "%s: not a model file that m2c knows (GGUF file, llama2.c file, Hugging "
+                    "Face folder)",
                     p->path);
 }
 
@@ -118,7 +118,7 @@ static int check_tensors(const struct m2c_import *im, struct m2c_err *err)
         for (uint32_t l = 0; l < layers; l++) {
             struct m2c_source s;
             im->ops->find(im, kind, l, &s);
-            int rc = check_range(&s, kind, l, s.offset, m2c_source_bytes(&s, n), err);
+            int rc = check_range(&s, kind, l, s.offset, m2c_source_bytes(&s, 0, n), err);
             if (rc == 0)
                 rc = check_range(&s, kind, l, s.scales, m2c_source_scale_bytes(&s, n),
                                  err);

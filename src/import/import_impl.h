@@ -33,13 +33,33 @@ void m2c_import_file_close(struct m2c_import_file *f); /* accepts "not open" */
 M2C_MUST_USE int m2c_import_file_read(const struct m2c_import_file *f, uint64_t off,
                                       void *dst, size_t n, struct m2c_err *err);
 
-/* Encodings of numbers, little-endian, flat and row-major. */
+/* Encodings of numbers, little-endian, flat and row-major. From Q4_0 on: ggml's
+ * blocks, which hold their scales and cross no row. */
 enum m2c_enc {
     M2C_ENC_F32,
     M2C_ENC_F16,
     M2C_ENC_BF16,
-    M2C_ENC_Q80 /* int8; f32 scales elsewhere, one a `group` of the flat order */
+    M2C_ENC_Q80, /* int8; f32 scales elsewhere, one a `group` of the flat order */
+    M2C_ENC_Q4_0,
+    M2C_ENC_Q4_1,
+    M2C_ENC_Q5_0,
+    M2C_ENC_Q5_1,
+    M2C_ENC_Q8_0,
+    M2C_ENC_Q4_K,
+    M2C_ENC_Q5_K,
+    M2C_ENC_Q6_K,
+    M2C_N_ENCS
 };
+
+/* What is decoded together: elements and their bytes. */
+struct m2c_block {
+    uint32_t elements, bytes;
+};
+enum { M2C_BLOCK_MAX = 256 };
+struct m2c_block m2c_enc_block(enum m2c_enc enc);
+/* n elements of ggml blocks, from element `skip` of the block at p on. */
+void m2c_blocks_decode(enum m2c_enc enc, const uint8_t *p, uint32_t skip, size_t n,
+                       float *out);
 
 /* One tensor in a file. */
 struct m2c_source {
@@ -50,11 +70,14 @@ struct m2c_source {
     uint32_t group;  /* Q80: elements a scale, at least 1; may cross rows */
 };
 
-/* Bytes of codes and scales of `n` elements, n at most 2^48. */
-uint64_t m2c_source_bytes(const struct m2c_source *s, uint64_t n);
+/* Bytes of codes before the block that holds element `first`, at most 2^48. */
+uint64_t m2c_source_at(const struct m2c_source *s, uint64_t first);
+/* Bytes of codes that hold elements [first, first + n). */
+uint64_t m2c_source_bytes(const struct m2c_source *s, uint64_t first, uint64_t n);
+/* Bytes of scales of `n` elements from the first on. */
 uint64_t m2c_source_scale_bytes(const struct m2c_source *s, uint64_t n);
-/* Elements [first, first + n) of the flat order as f32. `codes` begins at
- * element `first`, `scales` at the scale of element `first`. */
+/* Elements [first, first + n) of the flat order as f32. `codes` begins at the
+ * block of element `first`, `scales` at the scale of element `first`. */
 void m2c_source_decode(const struct m2c_source *s, const void *codes, const void *scales,
                        uint64_t first, size_t n, float *out);
 enum { M2C_IMPORT_CHUNK = 1 << 20 };
@@ -99,6 +122,7 @@ struct m2c_import {
 
 extern const struct m2c_import_ops m2c_import_llama2c;
 extern const struct m2c_import_ops m2c_import_hf;
+extern const struct m2c_import_ops m2c_import_gguf;
 
 /* ---- helpers of importers ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From encoded elements to f32. Exact for every encoding: f16 and bf16 are
- * subsets of f32, and q80 is defined as the f32 product of code and scale. */
+ * subsets of f32, and the quantised ones are defined by f32 arithmetic. */
 #include "import/import_impl.h"
 
 #include "base/type.h"
@@ -11,23 +11,18 @@
 #error "model files are little-endian and read as they are"
 #endif
 
-static uint32_t element_bytes(enum m2c_enc enc)
+uint64_t m2c_source_at(const struct m2c_source *s, uint64_t first)
 {
-    switch (enc) {
-    case M2C_ENC_F32:
-        return 4;
-    case M2C_ENC_F16:
-    case M2C_ENC_BF16:
-        return 2;
-    case M2C_ENC_Q80:
-        break;
-    }
-    return 1;
+    struct m2c_block b = m2c_enc_block(s->enc);
+    return first / b.elements * b.bytes;
 }
 
-uint64_t m2c_source_bytes(const struct m2c_source *s, uint64_t n)
+uint64_t m2c_source_bytes(const struct m2c_source *s, uint64_t first, uint64_t n)
 {
-    return n * element_bytes(s->enc);
+    struct m2c_block b = m2c_enc_block(s->enc);
+    uint64_t end = first + n;
+    uint64_t blocks = end / b.elements + (end % b.elements != 0) - first / b.elements;
+    return n ? blocks * b.bytes : 0;
 }
 
 uint64_t m2c_source_scale_bytes(const struct m2c_source *s, uint64_t n)
@@ -74,6 +69,10 @@ void m2c_source_decode(const struct m2c_source *s, const void *codes, const void
     case M2C_ENC_Q80:
         decode_q80(s, codes, scales, first, n, out);
         return;
+    default:
+        m2c_blocks_decode(s->enc, p, (uint32_t)(first % m2c_enc_block(s->enc).elements), n,
+                          out);
+        return;
     }
 }
 
@@ -85,12 +84,12 @@ int m2c_source_read(const struct m2c_source *s, uint64_t first, uint64_t n, void
                                     (size_t)n * sizeof *out, err);
     /* Codes in the first half, scales (at worst one an element, and one more
      * where a piece begins inside a group) in the second. */
-    const uint64_t piece = M2C_IMPORT_CHUNK / 8 - 1;
+    const uint64_t piece = M2C_IMPORT_CHUNK / 8 - M2C_BLOCK_MAX; /* whole blocks */
     uint8_t *scales = (uint8_t *)chunk + M2C_IMPORT_CHUNK / 2;
     while (n > 0) {
         size_t k = (size_t)M2C_MIN(n, piece);
-        int rc = m2c_import_file_read(s->file, s->offset + m2c_source_bytes(s, first),
-                                      chunk, (size_t)m2c_source_bytes(s, k), err);
+        int rc = m2c_import_file_read(s->file, s->offset + m2c_source_at(s, first), chunk,
+                                      (size_t)m2c_source_bytes(s, first, k), err);
         if (rc == 0 && s->enc == M2C_ENC_Q80) {
             uint64_t g0 = first / s->group, g1 = (first + k - 1) / s->group;
             rc = m2c_import_file_read(s->file, s->scales + g0 * sizeof(float), scales,

@@ -96,7 +96,6 @@ def llama2c_cases(tmp):
 
 def foreign_cases(tmp):
     for name, data, say in [
-            ("gguf", b"GGUF\3\0\0\0" + bytes(64), "a GGUF file"),
             ("h5", b"\x89HDF\r\n\x1a\n" + bytes(64), "an HDF5 file"),
             ("store", b"m2cstore" + bytes(64), "a model store already"),
             ("pt", b"PK\3\4" + bytes(64), "PyTorch checkpoint"),
