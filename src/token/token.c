@@ -149,7 +149,6 @@ static int foreign(const char *path, const uint8_t *b, size_t n, struct m2c_err 
     static const struct {
         const char *magic, *what;
     } known[] = {
-        {"GGUF", "a GGUF file, which this version does not read"},
         {"PK\x03\x04", "a zip file or PyTorch checkpoint, not a tokenizer"},
         {"\x1f\x8b", "a gzip file; unpack it first"},
         {"\x89HDF", "an HDF5 file; a model store has its tokenizer inside"},
@@ -165,8 +164,26 @@ static int foreign(const char *path, const uint8_t *b, size_t n, struct m2c_err 
     return m2c_fail(
         err, -EINVAL,
         "%s: neither a tokenizer.json nor a SentencePiece model nor a llama2.c "
-        "tokenizer",
+        "tokenizer nor a GGUF file",
         path);
+}
+
+static int open_gguf(struct m2c_tok **out, const char *path, struct m2c_err *err)
+{
+    const char *kind;
+    uint8_t *bytes;
+    size_t n, i = 0;
+    int32_t bos, eos;
+    int r = m2c_tok_from_gguf(path, &kind, &bytes, &n, &bos, &eos, err);
+    if (r < 0)
+        return r;
+    while (strcmp(registry[i]->p.name, kind) != 0)
+        i++;
+    r = open_bytes(out, registry[i], bytes, n, err);
+    if (r < 0)
+        return m2c_fail_in(err, r, "%s: tokenizer.ggml", path);
+    m2c_tok_set_special(*out, bos, eos);
+    return 0;
 }
 
 int m2c_tok_open_file(struct m2c_tok **out, const char *path, struct m2c_err *err)
@@ -174,6 +191,8 @@ int m2c_tok_open_file(struct m2c_tok **out, const char *path, struct m2c_err *er
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return open_folder(out, path, err);
+    if (m2c_tok_is_gguf(path))
+        return open_gguf(out, path, err);
     uint8_t *bytes;
     size_t n, i = 0;
     int r;

@@ -17,8 +17,9 @@ extern "C" {
 
 struct m2c_tok;
 
-/* A file, its kind detected by content; GPT-2's pair X_vocab.json and
- * X_merges.txt, given the former; or a folder (tokenizer.json, else
+/* A file, its kind detected by content; the vocabulary inside a GGUF file, as the
+ * kind that it amounts to; GPT-2's pair X_vocab.json and X_merges.txt, given the
+ * former; or a folder (tokenizer.json, else
  * tokenizer.model, tokenizer.bin, vocab.json). Where tokenizer_config.json or
  * config.json lie beside it, they name BOS and EOS. -ENOENT and friends; -EINVAL,
  * -ENOTSUP with the offset or the JSON path. */
@@ -34,7 +35,8 @@ void m2c_tok_close(struct m2c_tok *t); /* accepts NULL */
 const struct m2c_plugin *const *m2c_tok_list(void);
 const char *m2c_tok_kind(const struct m2c_tok *t);
 /* The raw bytes, to embed in a store; borrowed. Of a pair of files, a
- * tokenizer.json that means the same. */
+ * tokenizer.json that means the same; of a GGUF file, that or a SentencePiece
+ * model. */
 void m2c_tok_source(const struct m2c_tok *t, const void **bytes, size_t *n);
 uint32_t m2c_tok_vocab(const struct m2c_tok *t); /* ids are below this */
 int32_t m2c_tok_bos(const struct m2c_tok *t);    /* -1: none */

@@ -67,6 +67,11 @@ M2C_MUST_USE int m2c_tok_read_file(const char *path, uint8_t **out, size_t *n,
 /* GPT-2's pair of files as the text of a tokenizer.json; *out is malloc'ed. */
 M2C_MUST_USE int m2c_hf_from_pair(const char *vocab_path, char **out, size_t *n,
                                   struct m2c_err *err);
+/* The vocabulary inside a GGUF file as bytes of a kind: *out is malloc'ed. */
+bool m2c_tok_is_gguf(const char *path);
+M2C_MUST_USE int m2c_tok_from_gguf(const char *path, const char **kind, uint8_t **out,
+                                   size_t *n, int32_t *bos, int32_t *eos,
+                                   struct m2c_err *err);
 /* BOS and EOS as the JSON files beside `path` name them, where there are any. */
 M2C_MUST_USE int m2c_tok_beside(struct m2c_tok *t, const char *path, struct m2c_err *err);
 

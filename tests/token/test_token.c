@@ -418,7 +418,7 @@ static void test_files(void **state)
     write_file("odd", "hello", 5);
     not_opened(path_of("odd"), "odd: neither a tokenizer.json nor");
     write_file("gguf", "GGUF....", 8);
-    not_opened(path_of("gguf"), "a GGUF file");
+    not_opened(path_of("gguf"), "offset 4: version");
     assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
     not_opened(path_of("fifo"), "not a regular file");
     sample_l2c(&file);
