@@ -145,6 +145,16 @@ void m2c_engine_restart(struct m2c_engine *e)
     memset(e->wanted_before, 0, (size_t)e->model->layers * e->model->hidden);
 }
 
+bool m2c_engine_rewind(struct m2c_engine *e, uint32_t pos)
+{
+    if (pos > e->pos || !m2c_selector_memoryless(e->selector))
+        return false;
+    e->pos = pos;
+    /* the token before is another one now: no overlap is counted with it */
+    memset(e->wanted_before, 0, (size_t)e->model->layers * e->model->hidden);
+    return true;
+}
+
 uint32_t m2c_engine_pos(const struct m2c_engine *e) { return e->pos; }
 uint32_t m2c_engine_ctx(const struct m2c_engine *e) { return e->ctx; }
 uint32_t m2c_engine_vocab(const struct m2c_engine *e) { return e->model->vocab; }

@@ -81,6 +81,9 @@ void m2c_engine_close(struct m2c_engine *e); /* accepts NULL */
 
 /* A new sequence: position 0; what lies in the tiers stays. */
 void m2c_engine_restart(struct m2c_engine *e);
+/* Goes back to `pos`, at most where it is: what follows replaces what came after.
+ * False, with nothing changed, where the selector remembers tokens. */
+M2C_MUST_USE bool m2c_engine_rewind(struct m2c_engine *e, uint32_t pos);
 uint32_t m2c_engine_pos(const struct m2c_engine *e);
 uint32_t m2c_engine_ctx(const struct m2c_engine *e);
 

@@ -33,7 +33,8 @@ struct m2c_generate_cfg {
     int32_t eos; /* -1: never stop early */
     struct m2c_sampling sampling;
     const volatile bool *stop; /* may be NULL */
-    /* Called for every new token as it is known; may be NULL. */
+    /* Called for every new token as it is known; may be NULL. A positive value
+     * ends the text there and is what m2c_generate returns. */
     int (*token)(void *ctx, uint32_t token, struct m2c_err *err);
     void *ctx;
 };

@@ -89,6 +89,10 @@ void m2c_selector_close(struct m2c_selector *s)
 }
 
 bool m2c_selector_informed(const struct m2c_selector *s) { return s->ops->informed; }
+bool m2c_selector_memoryless(const struct m2c_selector *s)
+{
+    return !s->ops->learn && !s->ops->restart;
+}
 
 void m2c_selector_restart(struct m2c_selector *s)
 {

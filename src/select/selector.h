@@ -42,6 +42,10 @@ bool m2c_selector_informed(const struct m2c_selector *s);
 /* A new sequence starts: what was learnt from the last one is forgotten. */
 void m2c_selector_restart(struct m2c_selector *s);
 
+/* Whether what it picks depends on this token alone, not on those before it or on
+ * how many there were: a sequence may then go back without it. */
+bool m2c_selector_memoryless(const struct m2c_selector *s);
+
 /* The wants of `layer` for the next token, sorted by id; wants has room for
  * n. Called once a token and layer, layers in order. `truth` f32[n]: the true
  * scores |h| at this layer's input, or NULL where nobody computed them

@@ -15,6 +15,7 @@ int m2c_cmd_bench(int argc, char **argv);
 int m2c_cmd_bench_io(int argc, char **argv);
 int m2c_cmd_bench_kernels(int argc, char **argv);
 int m2c_cmd_bench_mem(int argc, char **argv);
+int m2c_cmd_eval(int argc, char **argv);
 int m2c_cmd_import(int argc, char **argv);
 int m2c_cmd_info(int argc, char **argv);
 int m2c_cmd_plan(int argc, char **argv);

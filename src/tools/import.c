@@ -15,8 +15,9 @@
 #include <sys/stat.h>
 
 static const char notes[] =
-    "SRC is a llama2.c file (version 0, 1 or 2), or a Hugging Face folder with\n"
-    "config.json and safetensors. Its tokenizer is taken from beside it.\n"
+    "SRC is a GGUF file of the Llama family, a llama2.c file (version 0, 1 or 2), or\n"
+    "a Hugging Face folder with config.json and safetensors. The tokenizer is that in\n"
+    "the GGUF file, else taken from beside SRC.\n"
     "\n"
     "Embeddings, attention and head are stored at the source's own width: f16 where\n"
     "all of them are f16, else f32, since nothing narrower holds bf16 or f32 without\n"
@@ -123,7 +124,7 @@ static int open_tokenizer(const struct settings *s, const struct m2c_import *src
         return 0;
     if (!path) {
         m2c_log(log, M2C_LOG_WARN,
-                "%s: no tokenizer beside it, so that the store will take no text; "
+                "%s: no tokenizer in or beside it, so that the store will take no text; "
                 "give --tokenizer FILE",
                 s->src);
         return 0;

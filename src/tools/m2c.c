@@ -16,6 +16,7 @@ static const struct m2c_command {
     {"verify", m2c_cmd_verify, "compare every checksum of a store"},
     {"run", m2c_cmd_run, "generate text"},
     {"ppl", m2c_cmd_ppl, "score a text"},
+    {"eval", m2c_cmd_eval, "answer a file of questions"},
     {"rank", m2c_cmd_rank, "rank neurons by their activity on a text"},
     {"plan", m2c_cmd_plan, "say what memory a config takes"},
     {"devices", m2c_cmd_devices, "list devices and what they can do"},
