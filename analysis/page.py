@@ -167,15 +167,22 @@ def column(results, name):
     return scale_for(name, figures[0].unit, [v for f in figures for v in f.values])
 
 
+def tasks(said):
+    """Accuracies on questions, a column for each task and way of counting."""
+    return [(n, n.split(".", 1)[1] + title) for measure, title in
+            (("task_acc.", ""), ("task_acc_norm.", " per char."), ("task_perplexity.", " ppl"))
+            for n in said if n.startswith(measure)]
+
+
 def points_table(results):
     said = results.figure_names()
-    names = [(n, title) for n, title in MAIN if n in said]
+    names = [(n, title) for n, title in MAIN if n in said] + tasks(said)
     scales = {n: column(results, n) for n, _ in names}
     notes = Notes()
     head = '<th class="axis">#</th>'
     head += "".join(f'<th class="axis" title="{escape(a)}">{escape(short(a))}</th>'
                     for a in results.axes) + "<th>runs</th>"
-    head += "".join(f'<th title="{n}">{title}<small>{escape(scales[n].unit)}</small></th>'
+    head += "".join(f'<th title="{escape(n)}">{escape(title)}<small>{escape(scales[n].unit)}</small></th>'
                     for n, title in names)
     rows = []
     for p in results.points:

@@ -5,5 +5,6 @@
 const struct m2c_exp_ops *const m2c_experiments[] = {
     &m2c_exp_decode,
     &m2c_exp_ppl,
+    &m2c_exp_tasks,
     NULL,
 };

@@ -16,7 +16,7 @@ extern "C" {
 
 struct m2c_figure {
     const char *name, *unit, *help;
-    bool per; /* the name continues with ".<class>" or ".<layer>" */
+    bool per; /* the name continues with ".<class>", ".<layer>" or ".<task>" */
 };
 extern const struct m2c_figure m2c_figures[];
 extern const size_t m2c_figures_n;

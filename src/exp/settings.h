@@ -65,6 +65,10 @@ struct m2c_settings {
         bool kl;
     } text;
     struct {
+        const char *files;
+        int64_t limit;
+    } tasks;
+    struct {
         int system; /* enum m2c_system */
     } baseline;
     struct {

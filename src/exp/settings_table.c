@@ -159,6 +159,13 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "text", .key = "kl", .type = M2C_OPT_BOOL, .offset = AT(text.kl),
      .def = "on", .readers = "ppl", .help = "KL divergence and agreement against dense"},
 
+    {.section = "tasks", .key = "files", .type = M2C_OPT_STR, .offset = AT(tasks.files),
+     .def = "", .readers = "tasks",
+     .help = "questions, as m2c eval takes them; several separated by commas"},
+    {.section = "tasks", .key = "limit", .type = M2C_OPT_INT, .offset = AT(tasks.limit),
+     .def = "0", .min = 0, .max = 1e9, .unit = "questions", .readers = "tasks",
+     .help = "only the first so many of each file; 0: all"},
+
     {.section = "baseline", .key = "system", .type = M2C_OPT_ENUM,
      .offset = AT(baseline.system), .def = "m2cache", .choices = systems,
      .readers = "all",
