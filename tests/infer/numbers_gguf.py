@@ -6,10 +6,12 @@ The file's Q4_1 and Q8_0 weights are written as f16, so that both programs have
 the same numbers; llama.cpp rounds activations to f16 there, which is what is
 left of the difference.
 
-    numbers_gguf.py M2C LOGITS_DUMP [--sanitized] [TOKENS]
+    numbers_gguf.py M2C LOGITS_DUMP [--sanitized] [TOKENS] [QUESTIONS]
 
+Then m2c eval on the tasks of ../shared beside the same likelihoods from llama.cpp.
 With a number of tokens the Q4_1 file itself is compared too: there llama.cpp
 rounds activations to eight bits, m2c no activation but the FFN's weights to f16."""
+import json
 import os
 import subprocess
 import sys
@@ -26,8 +28,11 @@ import gguf  # noqa: E402
 import numpy as np  # noqa: E402
 
 M2C, LOGITS = sys.argv[1:3]
-LONG = int(sys.argv[-1]) if sys.argv[-1].isdigit() else 0
+NUMBERS = [int(a) for a in sys.argv[3:] if a.isdigit()]
+LONG = NUMBERS[0] if NUMBERS else 0
 N = LONG or 100
+QUESTIONS = NUMBERS[1] if len(NUMBERS) > 1 else 3
+BOS = 1
 
 
 def skip(why):
@@ -64,13 +69,64 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
 
 
-def ours(path, tmp, ids):
-    store, raw = os.path.join(tmp, "m.h5"), os.path.join(tmp, "logits")
-    subprocess.run([M2C, "import", path, store, "--tokenizer", "none", "--overwrite"], check=True,
-                   capture_output=True)
+def imported(path, tmp):
+    """The store, and whether this build can have its tokenizer."""
+    store = os.path.join(tmp, "m.h5")
+    command = [M2C, "import", path, store, "--overwrite"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if "no PCRE2" in run.stderr:
+        subprocess.run(command + ["--tokenizer", "none"], check=True, capture_output=True)
+        return store, False
+    run.check_returncode()
+    return store, True
+
+
+def ours(store, tmp, ids):
+    raw = os.path.join(tmp, "logits")
     with open(raw, "wb") as f:
         subprocess.run([LOGITS, store, "f16", *map(str, ids)], check=True, stdout=f)
     return np.fromfile(raw, "<f4").reshape(len(ids), -1)
+
+
+def options(item):
+    """(context, continuation, length) of each way on."""
+    if "choices" in item:
+        return [(item["query"], c, len(c)) for c in item["choices"]]
+    return [(c, item["continuation"], 1) for c in item["context_options"]]
+
+
+def likelihood(model, context, more):
+    """As lm-evaluation-harness has it, after BOS."""
+    n = len(model.tokenize(context.rstrip()))
+    ids = model.tokenize(context + " " + more)
+    logp = log_softmax(model.logits([BOS] + ids[:-1])[n:])
+    return sum(row[i] for row, i in zip(logp, ids[n:]))
+
+
+def tasks(model, store, limit):
+    for name in ("copa", "piqa", "openbook_qa", "winogrande"):
+        path = d.shared("tasks", name + ".jsonl")
+        if not os.path.exists(path):
+            print(f"no {path}")
+            continue
+        run = subprocess.run([M2C, "eval", store, "--task", path, "--limit", str(limit), "--ctx",
+                              "1024", "--prefill", "dense", "--json"], check=True,
+                             capture_output=True)
+        have, right, worst = json.loads(run.stdout), [0, 0], 0
+        with open(path, encoding="utf-8") as f:
+            items = [json.loads(line) for line in f][:limit]
+        for item, mine in zip(items, have["ll"], strict=True):
+            ways = options(item)
+            lls = [likelihood(model, context, more) for context, more, _ in ways]
+            norm = [x / length for x, (_, _, length) in zip(lls, ways)]
+            right = [right[0] + (np.argmax(lls) == item["gold"]),
+                     right[1] + (np.argmax(norm) == item["gold"])]
+            worst = max([worst] + [abs(x - y) for x, y in zip(lls, mine, strict=True)])
+        print(f"{name}: {len(items)} questions, acc llama.cpp {right[0] / len(items):.4f}, m2c "
+              f"{have['acc']:.4f} +- {have['acc_err']:.4f}; acc_norm llama.cpp "
+              f"{right[1] / len(items):.4f}, m2c {have['acc_norm']}; log-likelihoods differ by at "
+              f"most {worst:.1e}", flush=True)
+        assert worst <= 0.1
 
 
 def compare(name, theirs, mine, ids):
@@ -80,7 +136,7 @@ def compare(name, theirs, mine, ids):
     agree = (p.argmax(1) == q.argmax(1)).mean()
     print(f"{name}: {len(ids)} tokens, NLL llama.cpp {nll[0]:.5f}, m2c {nll[1]:.5f}, "
           f"perplexity {np.exp(nll[0]):.4f} {np.exp(nll[1]):.4f}, KL mean {kl.mean():.2e}, "
-          f"max {kl.max():.2e}, same arg-max {agree:.4f}")
+          f"max {kl.max():.2e}, same arg-max {agree:.4f}", flush=True)
     return kl, nll
 
 
@@ -98,19 +154,22 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         f16 = os.path.join(tmp, "f16.gguf")
         dequantised(path, f16)
-        model = llamacpp.Model(f16, ctx=max(512, N))
-        ids = [1] + model.tokenize(words)[:N - 1]
+        model = llamacpp.Model(f16, ctx=max(1024, N))
+        ids = [BOS] + model.tokenize(words)[:N - 1]
         theirs = model.logits(ids)
-        model.close()
-        mine = ours(f16, tmp, ids)
-        kl, nll = compare("f16", theirs, mine, ids)
+        store, has_tokenizer = imported(f16, tmp)
+        kl, nll = compare("f16", theirs, ours(store, tmp, ids), ids)
         assert len(ids) == N and kl.mean() <= 1e-3 and abs(nll[0] - nll[1]) <= 5e-3
+        if has_tokenizer:
+            tasks(model, store, QUESTIONS)
+        model.close()
         if LONG:
-            model = llamacpp.Model(path, ctx=max(512, N))
+            model = llamacpp.Model(path, ctx=max(1024, N))
             q = model.logits(ids)
             model.close()
-            compare("Q4_1, llama.cpp || m2c", q, ours(path, tmp, ids), ids)
             compare("llama.cpp f16 || llama.cpp Q4_1", theirs, q, ids)
+            store, _ = imported(path, tmp)
+            compare("llama.cpp Q4_1 || m2c of the Q4_1", q, ours(store, tmp, ids), ids)
 
 
 main()

@@ -106,6 +106,49 @@ def spm(tmp, path, name, special):
     llama(name, out, texts, have)
 
 
+BPE = (["<s>", "a", "b", "ab"], [CONTROL, NORMAL, NORMAL, NORMAL])
+SPM = (["<unk>", "a", "b", "ab"], [UNKNOWN, NORMAL, NORMAL, NORMAL])
+
+
+def refusals(tmp):
+    """Vocabularies that do not hold together: one line with the place."""
+    more = {"pre": (w.STRING, "gpt-2"), "merges": ((w.ARRAY, w.STRING), ["a b"]),
+            "unknown_token_id": (w.U32, 0)}
+    scores = {"scores": ((w.ARRAY, w.F32), [0.0, -1.0, -2.0, -3.0])}
+    strings, numbers = (w.ARRAY, w.STRING), (w.ARRAY, w.I32)
+
+    def refused(model, vocab, keys, *words):
+        o.Tool(TOOL, gguf(tmp, model, *vocab, **keys)).refused(*words)
+
+    assert o.Tool(TOOL, gguf(tmp, "gpt2", *BPE, **more)).encode(["ab"]) == [[3]]
+    assert o.Tool(TOOL, gguf(tmp, "llama", *SPM, **scores, add_space_prefix=(w.BOOL, 0))
+                  ).encode(["ab"]) == [[3]]
+    for merge in ("", "ab", "a b a", " b", "a ", b"a \xff"):
+        refused("gpt2", BPE, {**more, "merges": (strings, ["a b", merge])},
+                "tokenizer.ggml.merges[1]")
+    refused("gpt2", BPE, {**more, "merges": (strings, ["a c"])}, "/model/merges/0", "'c'")
+    refused("gpt2", BPE, {**more, "merges": (numbers, [1])}, "expected a list of strings")
+    for key, words in (("pre", "no key 'tokenizer.ggml.pre'"),
+                       ("merges", "no key 'tokenizer.ggml.merges'"),
+                       ("unknown_token_id", "text would be lost")):
+        refused("gpt2", BPE, {k: v for k, v in more.items() if k != key}, words)
+    refused("gpt2", BPE, {**more, "pre": (w.STRING, "new")}, "'new' is not supported")
+    refused("gpt2", BPE, {**more, "bos_token_id": (w.U32, 4)}, "bos_token_id is 4", "4 tokens")
+    refused("gpt2", (["a", "a"], [NORMAL] * 2), more, "tokenizer.ggml.tokens[1]", "twice")
+    refused("gpt2", (["a", b"\xff"], [NORMAL] * 2), more, "tokenizer.ggml.tokens[1]", "UTF-8")
+    refused("gpt2", (["a", "x" * 5000], [NORMAL] * 2), more, "tokens[1] has 5000 bytes")
+    refused("gpt2", (["a", ""], [NORMAL] * 2), more, "tokens[1] has 0 bytes")
+    refused("gpt2", (["a"], [9]), more, "token_type[0] is none of 1 to 6")
+    refused("gpt2", (["a"], [NORMAL] * 2), more, "1 tokens, 2 types")
+    refused("gpt2", ([], []), more, "0 tokens")
+    refused("bert", BPE, more, "'bert' is not supported")
+    refused("llama", SPM, {}, "no key 'tokenizer.ggml.scores'")
+    refused("llama", SPM, {"scores": ((w.ARRAY, w.F32), [0.0])}, "1 scores")
+    refused("llama", SPM, {"scores": ((w.ARRAY, w.F32), [float("nan")] * 4)}, "score")
+    refused("llama", (SPM[0], [NORMAL] * 4), scores, "unknown")
+    refused("llama", SPM, {**scores, "add_space_prefix": (w.U32, 0)}, "expected bool")
+
+
 def smollm2():
     path = w.smollm2()
     if not path:
@@ -132,6 +175,7 @@ def main():
             spm(tmp, path, "llama 2", True)
         if o.without_pcre2():
             return
+        refusals(tmp)
         for pre, how, ignore in (("gpt-2", level, False), ("smollm", digits, False),
                                  ("llama-bpe", split(LLAMA3), True),
                                  ("dbrx", split(LLAMA3), False), ("qwen2", split(QWEN2), False)):
