@@ -34,6 +34,16 @@ int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
         return r;
     if (out->model.path[0] == 0)
         return m2c_fail(err, -EINVAL, "[model] path: no model store is named");
+    if (m2c_policy_needs_future(out->hbm.policy))
+        return m2c_fail(err, -EINVAL,
+                        "[hbm] policy = %s needs to know the next use of every neuron, which "
+                        "only a recorded trace can tell: m2c trace, then m2c replay",
+                        out->hbm.policy);
+    if (m2c_policy_needs_order(out->hbm.policy) && out->model.rank[0] == 0)
+        return m2c_fail(err, -EINVAL,
+                        "[hbm] policy = %s needs a rank file ([model] rank, or --rank); "
+                        "`m2c rank` makes one",
+                        out->hbm.policy);
     if (out->decode.prompt[0] && out->decode.prompt_file[0])
         return m2c_fail(err, -EINVAL, "[decode] prompt and prompt_file: give one of them");
     return 0;
@@ -102,7 +112,8 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
                         .chunk = (uint32_t)s->ssd.chunk,
                         .retries = (unsigned)s->ssd.retries},
                  .verify = (enum m2c_verify)s->ssd.verify,
-                 .ratio = s->precision.ratio},
+                 .ratio = s->precision.ratio,
+                 .rank = rank},
         .selector = s->selector.kind,
         .active = s->precision.active,
         .rank = rank,

@@ -12,7 +12,10 @@ static const char *const backends[] = {"cpu", "opencl", "null", NULL};
 static const char *const isas[] = {"auto", "c", "avx2", "avx512", "vector", "team",
                                    NULL};
 static const char *const kv_types[] = {"f32", "f16", NULL};
-static const char *const policies[] = {"atu", "lru", "random", NULL};
+static const char *const policies[] = {
+    "atu",  "lru",     "random",    "fifo", "clock", "sieve",  "lfu",    "lfuda",  "2q",
+    "arc",  "s3-fifo", "w-tinylfu", "gdsf", "score", "window", "static", "belady", "min",
+    NULL};
 static const char *const engines[] = {"libaio", "pread", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all", NULL};

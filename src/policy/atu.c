@@ -19,10 +19,8 @@ static int init(struct m2c_policy *pol, uint64_t seed)
 {
     struct atu *a = pol->priv;
     (void)seed;
-    return m2c_idset_init(&a->set, pol->n_blocks, pol->capacity);
+    return m2c_idset_init(&a->set, pol);
 }
-
-static void fini(struct m2c_policy *pol) { m2c_idset_fini(&((struct atu *)pol->priv)->set); }
 
 static void insert(struct m2c_policy *pol, const struct m2c_access *a)
 {
@@ -42,15 +40,16 @@ static uint32_t victim(struct m2c_policy *pol, const uint16_t *pins)
         if (a->hand >= a->set.n)
             a->hand = 0;
         uint32_t id = a->set.ids[a->hand];
-        if (!pins[id])
+        if (!m2c_pinned(pins, id))
             return id; /* the hand stays: removal brings another id here */
         a->hand++;
     }
     return M2C_NO_BLOCK;
 }
 
-static void del(struct m2c_policy *pol, uint32_t id)
+static void del(struct m2c_policy *pol, uint32_t id, bool evicted)
 {
+    (void)evicted;
     m2c_idset_del(&((struct atu *)pol->priv)->set, id);
 }
 
@@ -65,7 +64,6 @@ const struct m2c_policy_ops m2c_policy_atu = {
           .desc = "adjacent token update, the paper's: replace only what differs",
           .priv_size = sizeof(struct atu)},
     .init = init,
-    .fini = fini,
     .insert = insert,
     .hit = hit,
     .victim = victim,

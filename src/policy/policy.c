@@ -5,12 +5,28 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* In the order of listings: the paper's own first. */
+/* In the order of listings: the paper's own first, the bounds last. */
 static const struct m2c_policy_ops *const registry[] = {
     &m2c_policy_atu,
     &m2c_policy_lru,
     &m2c_policy_random,
+    &m2c_policy_fifo,
+    &m2c_policy_clock,
+    &m2c_policy_sieve,
+    &m2c_policy_lfu,
+    &m2c_policy_lfuda,
+    &m2c_policy_twoq,
+    &m2c_policy_arc,
+    &m2c_policy_s3fifo,
+    &m2c_policy_wtinylfu,
+    &m2c_policy_gdsf,
+    &m2c_policy_score,
+    &m2c_policy_window,
+    &m2c_policy_static,
+    &m2c_policy_belady,
+    &m2c_policy_min,
     NULL,
 };
 
@@ -19,25 +35,73 @@ const struct m2c_plugin *const *m2c_policy_list(void)
     return (const struct m2c_plugin *const *)(const void *)registry;
 }
 
-int m2c_policy_open(struct m2c_policy **out, const char *name, uint32_t n_blocks,
-                    uint32_t capacity, uint64_t seed, struct m2c_err *err)
+static const struct m2c_policy_ops *find(const char *name, struct m2c_err *err)
 {
-    const void *const *list = (const void *const *)(const void *)registry;
-    const struct m2c_policy_ops *ops = m2c_plugin_find(list, "policy", name, err);
+    return m2c_plugin_find((const void *const *)(const void *)registry, "policy", name,
+                           err);
+}
+
+bool m2c_policy_needs_future(const char *name)
+{
+    const struct m2c_policy_ops *ops = find(name, NULL);
+    return ops && ops->needs_next;
+}
+
+bool m2c_policy_needs_order(const char *name)
+{
+    const struct m2c_policy_ops *ops = find(name, NULL);
+    return ops && ops->needs_order;
+}
+
+bool m2c_policy_is_bound(const char *name)
+{
+    const struct m2c_policy_ops *ops = find(name, NULL);
+    return ops && ops->bound;
+}
+
+void *m2c_policy_array(struct m2c_policy *pol, size_t n, size_t size)
+{
+    assert(pol->n_arrays < M2C_POLICY_ARRAYS);
+    void *a = calloc(n ? n : 1, size);
+    if (a) {
+        pol->array[pol->n_arrays++] = a;
+        pol->bytes += n * size;
+    }
+    return a;
+}
+
+int m2c_policy_open(struct m2c_policy **out, const char *name,
+                    const struct m2c_policy_cfg *cfg, struct m2c_err *err)
+{
+    const struct m2c_policy_ops *ops = find(name, err);
     if (!ops)
         return -ENOENT;
+    if (ops->needs_next && !cfg->future)
+        return m2c_fail(
+            err, -EINVAL,
+            "policy %s needs to know the next use of every neuron, which only "
+            "a recorded trace can tell: m2c trace, then m2c replay",
+            name);
+    if (ops->needs_order && !cfg->order)
+        return m2c_fail(err, -EINVAL,
+                        "policy %s needs a rank file (model.rank, or --rank); `m2c rank` "
+                        "makes one",
+                        name);
     struct m2c_policy *p = calloc(1, sizeof *p);
     if (!p)
         return m2c_fail(err, -ENOMEM, "policy %s: out of memory", name);
     p->ops = ops;
-    p->n_blocks = n_blocks;
-    p->capacity = capacity;
-    p->resident = calloc(n_blocks ? n_blocks : 1, 1);
+    p->n_blocks = cfg->n_blocks;
+    p->capacity = cfg->capacity;
+    p->slots = M2C_MIN(cfg->slots ? cfg->slots : cfg->capacity, cfg->n_blocks);
+    p->order = cfg->order;
+    p->chosen = M2C_NO_BLOCK;
+    p->resident = m2c_policy_array(p, cfg->n_blocks, 1);
     p->priv = calloc(1, ops->p.priv_size ? ops->p.priv_size : 1);
-    if (!p->resident || !p->priv || ops->init(p, seed) < 0) {
+    if (!p->resident || !p->priv || ops->init(p, cfg->seed) < 0) {
         m2c_policy_close(p);
         return m2c_fail(err, -ENOMEM, "policy %s: out of memory for %u blocks", name,
-                        n_blocks);
+                        cfg->n_blocks);
     }
     *out = p;
     return 0;
@@ -47,22 +111,23 @@ void m2c_policy_close(struct m2c_policy *p)
 {
     if (!p)
         return;
-    if (p->priv && p->ops->fini)
-        p->ops->fini(p);
+    for (unsigned i = 0; i < p->n_arrays; i++)
+        free(p->array[i]);
     free(p->priv);
-    free(p->resident);
     free(p);
 }
 
 bool m2c_policy_admit(struct m2c_policy *p, const struct m2c_access *a)
 {
+    assert(a->id < p->n_blocks && !p->resident[a->id]);
     return !p->ops->admit || p->ops->admit(p, a);
 }
 
 void m2c_policy_insert(struct m2c_policy *p, const struct m2c_access *a)
 {
-    assert(a->id < p->n_blocks && !p->resident[a->id] && p->n_resident < p->capacity);
+    assert(a->id < p->n_blocks && !p->resident[a->id] && p->n_resident < p->slots);
     p->ops->insert(p, a);
+    p->chosen = M2C_NO_BLOCK;
     p->resident[a->id] = 1;
     p->n_resident++;
 }
@@ -70,73 +135,54 @@ void m2c_policy_insert(struct m2c_policy *p, const struct m2c_access *a)
 void m2c_policy_hit(struct m2c_policy *p, const struct m2c_access *a)
 {
     assert(a->id < p->n_blocks && p->resident[a->id]);
+    p->chosen = M2C_NO_BLOCK;
     p->ops->hit(p, a);
 }
 
 uint32_t m2c_policy_victim(struct m2c_policy *p, const uint16_t *pins)
 {
-    return p->n_resident ? p->ops->victim(p, pins) : M2C_NO_BLOCK;
+    p->chosen = M2C_NO_BLOCK;
+    if (p->n_resident)
+        p->chosen = p->ops->victim(p, p->ops->bound ? NULL : pins);
+    return p->chosen;
 }
 
 void m2c_policy_remove(struct m2c_policy *p, uint32_t id)
 {
     assert(id < p->n_blocks && p->resident[id]);
-    p->ops->remove(p, id);
+    p->ops->remove(p, id, id == p->chosen);
+    p->chosen = M2C_NO_BLOCK;
     p->resident[id] = 0;
     p->n_resident--;
 }
 
+uint32_t m2c_policy_expired(struct m2c_policy *p, uint64_t now)
+{
+    return p->ops->expired && p->n_resident ? p->ops->expired(p, now) : M2C_NO_BLOCK;
+}
+
 void m2c_policy_clear(struct m2c_policy *p)
 {
+    p->chosen = M2C_NO_BLOCK;
     for (uint32_t id = 0; id < p->n_blocks && p->n_resident; id++) {
         if (p->resident[id])
             m2c_policy_remove(p, id);
     }
 }
 
-uint32_t m2c_policy_resident(const struct m2c_policy *p) { return p->n_resident; }
+uint32_t m2c_policy_resident(const struct m2c_policy *p)
+{
+    return p->n_resident;
+}
+size_t m2c_policy_bytes(const struct m2c_policy *p)
+{
+    return p->bytes;
+}
 
 bool m2c_policy_check(const struct m2c_policy *p)
 {
     uint32_t n = 0;
     for (uint32_t id = 0; id < p->n_blocks; id++)
         n += p->resident[id];
-    return n == p->n_resident && n <= p->capacity && p->ops->check(p);
-}
-
-int m2c_idset_init(struct m2c_idset *s, uint32_t n_blocks, uint32_t cap)
-{
-    s->ids = calloc(cap ? cap : 1, sizeof *s->ids);
-    s->where = calloc(n_blocks ? n_blocks : 1, sizeof *s->where);
-    return s->ids && s->where ? 0 : -ENOMEM;
-}
-
-void m2c_idset_fini(struct m2c_idset *s)
-{
-    free(s->ids);
-    free(s->where);
-}
-
-void m2c_idset_add(struct m2c_idset *s, uint32_t id)
-{
-    s->where[id] = s->n;
-    s->ids[s->n++] = id;
-}
-
-void m2c_idset_del(struct m2c_idset *s, uint32_t id)
-{
-    uint32_t at = s->where[id], last = s->ids[--s->n];
-    s->ids[at] = last;
-    s->where[last] = at;
-}
-
-bool m2c_idset_check(const struct m2c_idset *s, const struct m2c_policy *pol)
-{
-    if (s->n != pol->n_resident)
-        return false;
-    for (uint32_t i = 0; i < s->n; i++) {
-        if (!pol->resident[s->ids[i]] || s->where[s->ids[i]] != i)
-            return false;
-    }
-    return true;
+    return n == p->n_resident && n <= p->slots && p->ops->check(p);
 }

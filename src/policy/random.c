@@ -12,10 +12,8 @@ static int init(struct m2c_policy *pol, uint64_t seed)
 {
     struct rnd *r = pol->priv;
     m2c_rng_init(&r->rng, seed, 0);
-    return m2c_idset_init(&r->set, pol->n_blocks, pol->capacity);
+    return m2c_idset_init(&r->set, pol);
 }
-
-static void fini(struct m2c_policy *pol) { m2c_idset_fini(&((struct rnd *)pol->priv)->set); }
 
 static void insert(struct m2c_policy *pol, const struct m2c_access *a)
 {
@@ -36,19 +34,20 @@ static uint32_t victim(struct m2c_policy *pol, const uint16_t *pins)
     uint32_t at = 0;
     for (int draws = 0; draws < 16; draws++) {
         at = m2c_rng_below(&r->rng, r->set.n);
-        if (!pins[r->set.ids[at]])
+        if (!m2c_pinned(pins, r->set.ids[at]))
             return r->set.ids[at];
     }
     for (uint32_t i = 0; i < r->set.n; i++) {
         uint32_t id = r->set.ids[(at + i) % r->set.n];
-        if (!pins[id])
+        if (!m2c_pinned(pins, id))
             return id;
     }
     return M2C_NO_BLOCK;
 }
 
-static void del(struct m2c_policy *pol, uint32_t id)
+static void del(struct m2c_policy *pol, uint32_t id, bool evicted)
 {
+    (void)evicted;
     m2c_idset_del(&((struct rnd *)pol->priv)->set, id);
 }
 
@@ -63,7 +62,6 @@ const struct m2c_policy_ops m2c_policy_random = {
           .desc = "a victim drawn from what is not pinned",
           .priv_size = sizeof(struct rnd)},
     .init = init,
-    .fini = fini,
     .insert = insert,
     .hit = hit,
     .victim = victim,

@@ -95,7 +95,8 @@ static int open_units(struct m2c_tier *t, struct m2c_err *err)
             if (r == 0)
                 r = m2c_unit_init(&t->unit[l], t->cfg.hbm_policy, m->hidden,
                                   layout->n_classes, t->plan.slots,
-                                  t->cfg.seed + (uint64_t)l * M2C_MAX_CLASSES, err);
+                                  t->cfg.seed + (uint64_t)l * M2C_MAX_CLASSES,
+                                  t->cfg.rank ? t->cfg.rank->layer[l].order : NULL, err);
         }
         if (r == 0)
             set_geom(t, l);

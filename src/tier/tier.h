@@ -33,6 +33,7 @@
 #include "io/io.h"
 #include "ops/want.h"
 #include "policy/policy.h"
+#include "store/rank.h"
 #include "store/store.h"
 
 #ifdef __cplusplus
@@ -54,6 +55,7 @@ struct m2c_tier_cfg {
     struct m2c_io_cfg io;
     enum m2c_verify verify; /* of checksums as blocks arrive in DRAM */
     struct m2c_ratio ratio; /* over classes; a class with share 0 is not held */
+    const struct m2c_rank *rank; /* for policies that need one, borrowed; or NULL */
 };
 
 /* What the budgets come to, before anything is allocated. */

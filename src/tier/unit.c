@@ -7,7 +7,8 @@
 #include <string.h>
 
 int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n, uint32_t n_classes,
-                  const uint32_t *slots, uint64_t seed, struct m2c_err *err)
+                  const uint32_t *slots, uint64_t seed, const uint32_t *order,
+                  struct m2c_err *err)
 {
     u->n = n;
     u->n_classes = n_classes;
@@ -26,7 +27,9 @@ int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n, uint32_t n
             return m2c_fail(err, -ENOMEM, "unit of %u neurons: out of memory", n);
         for (uint32_t i = 0; i < slots[c]; i++) /* slot 0 is given out first */
             pc->free_slots[i] = slots[c] - 1 - i;
-        int r = m2c_policy_open(&pc->policy, policy, n, slots[c], seed + c, err);
+        struct m2c_policy_cfg cfg = {
+            .n_blocks = n, .capacity = slots[c], .seed = seed + c, .order = order};
+        int r = m2c_policy_open(&pc->policy, policy, &cfg, err);
         if (r < 0)
             return r;
     }
@@ -86,11 +89,25 @@ static int make_room(struct m2c_unit *u, unsigned c, const uint16_t *pins,
     return 0;
 }
 
+/* What a policy does not want to keep, though there may be room. */
+static void expire(struct m2c_unit *u, uint64_t now, struct m2c_tier_counters *count)
+{
+    for (unsigned c = 0; c < u->n_classes; c++) {
+        uint32_t id = M2C_NO_BLOCK;
+        while (u->cls[c].policy &&
+               (id = m2c_policy_expired(u->cls[c].policy, now)) != M2C_NO_BLOCK) {
+            leave(u, id);
+            count->evictions++;
+        }
+    }
+}
+
 int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
                    uint64_t now, uint16_t *pins, struct m2c_neuron_ref *refs,
                    struct m2c_tier_counters *count, struct m2c_err *err)
 {
     int r = 0;
+    expire(u, now, count);
     /* First all hits, so that the whole set is pinned and its recency known
      * before the first victim is chosen: the order of ids must not decide who
      * stays. */
@@ -117,10 +134,12 @@ int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
         struct m2c_pool_class *pc = &u->cls[w->cls];
         if (refs[i].pass == 0)
             continue;
+        struct m2c_access a = access_of(w, now);
+        /* What is computed lies in a slot, so it enters whatever the answer is. */
+        (void)m2c_policy_admit(pc->policy, &a);
         r = make_room(u, w->cls, pins, count, err);
         if (r < 0)
             break;
-        struct m2c_access a = access_of(w, now);
         u->slot[w->id] = pc->free_slots[--pc->n_free];
         u->held[w->id] = (uint8_t)w->cls;
         refs[i].slot = u->slot[w->id];

@@ -24,15 +24,15 @@ struct m2c_unit {
     struct m2c_event *last_use; /* of the compute queue, or NULL */
 };
 
-/* Geometry must be set by the caller. `seed` differs for every unit. */
+/* Geometry must be set by the caller. `seed` differs for every unit; `order`
+ * u32[n], hottest first, borrowed, or NULL. */
 M2C_MUST_USE int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n,
                                uint32_t n_classes, const uint32_t *slots, uint64_t seed,
-                               struct m2c_err *err);
+                               const uint32_t *order, struct m2c_err *err);
 void m2c_unit_fini(struct m2c_unit *u); /* zeroed or half-built is fine */
 
 /* Longest prefix of wants whose classes fit the slots. */
-uint32_t m2c_unit_fit(const struct m2c_unit *u, const struct m2c_want *wants,
-                      uint32_t n);
+uint32_t m2c_unit_fit(const struct m2c_unit *u, const struct m2c_want *wants, uint32_t n);
 
 /* Makes all n wants (which fit) resident or coming, as one pinned set:
  * refs[i] names the slot of wants[i], pass 0 where it lies there, 1 where its
