@@ -41,6 +41,11 @@ static const struct m2c_policy_ops *find(const char *name, struct m2c_err *err)
                            err);
 }
 
+int m2c_policy_known(const char *name, struct m2c_err *err)
+{
+    return find(name, err) ? 0 : -ENOENT;
+}
+
 bool m2c_policy_needs_future(const char *name)
 {
     const struct m2c_policy_ops *ops = find(name, NULL);

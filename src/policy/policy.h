@@ -53,6 +53,8 @@ M2C_MUST_USE int m2c_policy_open(struct m2c_policy **out, const char *name,
                                  const struct m2c_policy_cfg *cfg, struct m2c_err *err);
 void m2c_policy_close(struct m2c_policy *p); /* accepts NULL */
 
+/* -ENOENT names the choices and the nearest. */
+M2C_MUST_USE int m2c_policy_known(const char *name, struct m2c_err *err);
 /* What the policy of that name needs; false for an unknown name too. */
 bool m2c_policy_needs_future(const char *name);
 bool m2c_policy_needs_order(const char *name);

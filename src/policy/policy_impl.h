@@ -74,7 +74,7 @@ enum { M2C_RINGS = 4 };
  * n_blocks + q is the head of queue q: its next is the newest, its prev the
  * oldest. 8 bytes an id. */
 struct m2c_ring {
-    struct m2c_node {
+    struct m2c_link {
         uint32_t next, prev;
     } * node;
     uint32_t n_blocks;

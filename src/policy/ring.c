@@ -12,7 +12,7 @@ int m2c_ring_init(struct m2c_ring *r, struct m2c_policy *pol)
         return -ENOMEM;
     for (unsigned q = 0; q < M2C_RINGS; q++) {
         uint32_t head = m2c_ring_head(r, q);
-        r->node[head] = (struct m2c_node){head, head};
+        r->node[head] = (struct m2c_link){head, head};
     }
     m2c_ring_forget(r);
     return 0;
@@ -21,14 +21,14 @@ int m2c_ring_init(struct m2c_ring *r, struct m2c_policy *pol)
 static void link_front(struct m2c_ring *r, uint32_t head, uint32_t id)
 {
     uint32_t first = r->node[head].next;
-    r->node[id] = (struct m2c_node){first, head};
+    r->node[id] = (struct m2c_link){first, head};
     r->node[first].prev = id;
     r->node[head].next = id;
 }
 
 static void unlink_node(struct m2c_ring *r, uint32_t id)
 {
-    struct m2c_node n = r->node[id];
+    struct m2c_link n = r->node[id];
     if (r->passed == id)
         m2c_ring_forget(r);
     r->node[n.prev].next = n.next;

@@ -69,6 +69,8 @@ hid_t m2c_h5_disk_type(const struct m2c_h5_type *t)
         switch (t->bytes) {
         case 1:
             return H5Tcopy(t->is_signed ? H5T_STD_I8LE : H5T_STD_U8LE);
+        case 2:
+            return H5Tcopy(t->is_signed ? H5T_STD_I16LE : H5T_STD_U16LE);
         case 4:
             return H5Tcopy(t->is_signed ? H5T_STD_I32LE : H5T_STD_U32LE);
         default:

@@ -20,6 +20,7 @@ enum { CHUNK = 1 << 20, HASH_AT = M2C_HEADER_BYTES - 8 };
 const struct m2c_userblock_kind m2c_kind_store = {
     {'m', '2', 'c', 's', 't', 'o', 'r', 'e'}, 2, "model store", "m2c import"};
 const struct m2c_userblock_kind m2c_kind_rank = {"m2crank", 2, "rank file", "m2c rank"};
+const struct m2c_userblock_kind m2c_kind_trace = {"m2ctrace", 1, "trace", "m2c trace"};
 static const unsigned char hdf5_magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
 static void put_u64(unsigned char *p, uint64_t x)

@@ -2,7 +2,7 @@
 /* The user block of our HDF5 files: a header of 4096 bytes, which vouches for
  * the file, and an index (store/index_impl.h), from which alone it is read.
  *
- *   0    char[8]  "m2cstore", "m2crank" and a NUL
+ *   0    char[8]  "m2cstore", "m2crank" and a NUL, "m2ctrace"
  *   8    u32      version of the format
  *   12   u32      0
  *   16   u64      bytes of the whole file
@@ -31,7 +31,7 @@ struct m2c_userblock_kind {
     uint32_t version;
     const char *what, *maker;
 };
-extern const struct m2c_userblock_kind m2c_kind_store, m2c_kind_rank;
+extern const struct m2c_userblock_kind m2c_kind_store, m2c_kind_rank, m2c_kind_trace;
 
 struct m2c_userblock {
     uint64_t file_bytes, head_bytes, index_bytes;
