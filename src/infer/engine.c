@@ -192,3 +192,9 @@ void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx)
     e->watch = fn;
     e->watch_ctx = ctx;
 }
+
+void m2c_engine_watch_wants(struct m2c_engine *e, m2c_wants_fn fn, void *ctx)
+{
+    e->watch_wants = fn;
+    e->wants_ctx = ctx;
+}

@@ -113,6 +113,12 @@ const struct m2c_engine_plan *m2c_engine_planned(const struct m2c_engine *e);
 typedef void (*m2c_truth_fn)(void *ctx, uint32_t layer, const float *truth, uint32_t n);
 void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx);
 
+/* Called with what the selector wants of every layer of every token, but not in
+ * dense prefill (m2c trace); an error ends the token. NULL ends it. */
+typedef int (*m2c_wants_fn)(void *ctx, uint32_t layer, const struct m2c_want *wants,
+                            uint32_t n);
+void m2c_engine_watch_wants(struct m2c_engine *e, m2c_wants_fn fn, void *ctx);
+
 #ifdef __cplusplus
 }
 #endif

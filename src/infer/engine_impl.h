@@ -43,6 +43,8 @@ struct m2c_engine {
     struct m2c_engine_stats stats;
     m2c_truth_fn watch;
     void *watch_ctx;
+    m2c_wants_fn watch_wants;
+    void *wants_ctx;
 };
 
 /* Everything of layer `l` for `rows` tokens at e->pos, enqueued; x is read

@@ -174,6 +174,11 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
     e->stats.select_host_ns += m2c_now_ns() - t1;
     if (r == 0 && e->watch && truth)
         e->watch(e->watch_ctx, l, truth, e->model->hidden);
+    if (r == 0 && e->watch_wants) {
+        r = e->watch_wants(e->wants_ctx, l, e->wants, *n);
+        if (r < 0)
+            return m2c_fail(err, r, "the wants could not be recorded");
+    }
     return r == 0 ? m2c_engine_judge(e, l, truth, *n, err) : r;
 }
 

@@ -16,12 +16,15 @@ int m2c_cmd_bench_io(int argc, char **argv);
 int m2c_cmd_bench_kernels(int argc, char **argv);
 int m2c_cmd_bench_mem(int argc, char **argv);
 int m2c_cmd_eval(int argc, char **argv);
+int m2c_cmd_export(int argc, char **argv);
 int m2c_cmd_import(int argc, char **argv);
 int m2c_cmd_info(int argc, char **argv);
 int m2c_cmd_plan(int argc, char **argv);
 int m2c_cmd_ppl(int argc, char **argv);
 int m2c_cmd_rank(int argc, char **argv);
+int m2c_cmd_replay(int argc, char **argv);
 int m2c_cmd_run(int argc, char **argv);
+int m2c_cmd_trace(int argc, char **argv);
 int m2c_cmd_verify(int argc, char **argv);
 
 #ifdef __cplusplus
