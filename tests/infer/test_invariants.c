@@ -92,7 +92,9 @@ static void same(struct m2c_hash128 a, struct m2c_hash128 b, const char *what)
 static void tiering_changes_nothing(void **state)
 {
     static const double hbm[] = {.02, .05, .2, .6, 1};
-    static const char *const policy[] = {"atu", "lru", "random"};
+    static const char *const policy[] = {
+        "atu", "lru", "random",  "fifo",      "clock", "sieve", "lfu",   "lfuda",
+        "2q",  "arc", "s3-fifo", "w-tinylfu", "gdsf",  "score", "window"};
     static const char *const engine[] = {"libaio", "pread"};
     struct m2c_hash128 first = {0};
     uint64_t misses, most = 0, least = UINT64_MAX;
@@ -102,15 +104,16 @@ static void tiering_changes_nothing(void **state)
         struct m2c_engine_cfg cfg;
         char what[128];
         base_cfg(hbm[i % 5], &cfg);
-        cfg.tier.hbm_policy = policy[i / 5 % 3];
+        cfg.tier.hbm_policy = policy[(i / 5 + i) % 15];
         cfg.tier.engine = engine[i / 15 % 2];
         cfg.tier.io.direct = i / 15 % 2 == 0;
         cfg.tier.lookahead = i / 30 % 2 ? 2 : 0;
         if (whole_grid)
             cfg.dev.threads = i / 60 % 2 ? 2 : 1;
         cfg.tier.seed = (uint64_t)i;
-        snprintf(what, sizeof what, "hbm %g, %s, %s, lookahead %u, %u threads", hbm[i % 5],
-                 cfg.tier.hbm_policy, cfg.tier.engine, cfg.tier.lookahead, cfg.dev.threads);
+        snprintf(what, sizeof what, "hbm %g, %s, %s, lookahead %u, %u threads",
+                 hbm[i % 5], cfg.tier.hbm_policy, cfg.tier.engine, cfg.tier.lookahead,
+                 cfg.dev.threads);
         struct m2c_hash128 h = run(&cfg, &misses);
         if (n++)
             same(first, h, what);
