@@ -33,12 +33,18 @@ mkdir -p "$logs"
 results=$logs/results.txt # lines: CONFIGURATION RESULT TEST
 : >"$results"
 
+wheels()
+{
+    timeout 300 .venv/bin/python -m pip install --quiet --no-compile \
+        --only-binary :all: --disable-pip-version-check "$@"
+}
+
 # Makes .venv unless the one there was made from the same requirements by the
 # same Python. The stamp is written last, so half a .venv never counts.
 make_venv()
 {
     local want
-    want=$(cat scripts/requirements-test{,-nodeps}.txt <(python3 -VV) | sha256sum)
+    want=$(cat scripts/requirements-*.txt <(python3 -VV) | sha256sum)
     if [ -f .venv/m2c-stamp ] && [ "$(cat .venv/m2c-stamp)" = "$want" ]; then
         return 0
     fi
@@ -46,10 +52,9 @@ make_venv()
     python3 -m venv .venv &&
         timeout 900 .venv/bin/python -m pip install --quiet --no-compile \
             --disable-pip-version-check -r scripts/requirements-test.txt || return 1
-    # Without these some tests skip and the others go on; the next run tries again.
-    timeout 300 .venv/bin/python -m pip install --quiet --no-compile --no-deps \
-        --only-binary :all: --disable-pip-version-check \
-        -r scripts/requirements-test-nodeps.txt || return 0
+    # Without one of these some tests skip and the others go on; the next run tries again.
+    wheels -r scripts/requirements-optional.txt &&
+        wheels --no-deps -r scripts/requirements-test-nodeps.txt || return 0
     printf '%s\n' "$want" >.venv/m2c-stamp
 }
 
