@@ -251,10 +251,13 @@ static int probe_marker(struct m2c_cl *c, struct m2c_err *err)
     cl_event ev;
     cl_ulong ns;
     cl_int e = clEnqueueMarkerWithWaitList(c->queue, 0, NULL, &ev);
-    if (e == CL_SUCCESS)
-        e = clWaitForEvents(1, &ev);
     if (e != CL_SUCCESS)
         return m2c_cl_fail(err, e, "opencl: a first marker");
+    e = clWaitForEvents(1, &ev);
+    if (e != CL_SUCCESS) {
+        clReleaseEvent(ev);
+        return m2c_cl_fail(err, e, "opencl: waiting for a first marker");
+    }
     c->marker_time = clGetEventProfilingInfo(ev, CL_PROFILING_COMMAND_END, sizeof(ns), &ns,
                                              NULL) == CL_SUCCESS &&
                      ns != 0;
