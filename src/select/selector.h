@@ -67,6 +67,9 @@ uint32_t m2c_active_count(double fraction, uint32_t n);
 /* Splits k by the shares: largest remainder, ties to the wider class. */
 void m2c_class_counts(const struct m2c_ratio *ratio, uint32_t k,
                       uint32_t counts[M2C_MAX_CLASSES]);
+/* The table of M2C_OP_SELECT, u32[k + 1][ratio->n]: row m is where the classes
+ * end, in ranks, when m neurons are chosen. */
+void m2c_class_splits(const struct m2c_ratio *ratio, uint32_t k, uint32_t *splits);
 
 #ifdef __cplusplus
 }

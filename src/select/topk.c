@@ -42,6 +42,16 @@ void m2c_class_counts(const struct m2c_ratio *ratio, uint32_t k,
     }
 }
 
+void m2c_class_splits(const struct m2c_ratio *ratio, uint32_t k, uint32_t *splits)
+{
+    for (uint32_t m = 0; m <= k; m++) {
+        uint32_t counts[M2C_MAX_CLASSES], end = 0;
+        m2c_class_counts(ratio, m, counts);
+        for (unsigned c = 0; c < ratio->n; c++)
+            splits[(size_t)m * ratio->n + c] = end += counts[c];
+    }
+}
+
 /* Order-preserving map of a float to an unsigned key, highest score least, so
  * that an ascending stable sort lists the best first. */
 static uint32_t descending_key(float x)
