@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_OPERANDS = 5 };
+enum { MAX_OPERANDS = 6 };
 
 struct operand {
     const char *name;
@@ -202,6 +202,51 @@ static int of_ffn_sum(const struct m2c_ffn_sum_args *a, struct operands *o)
     return 0;
 }
 
+static int of_argmax(const struct m2c_argmax_args *a, struct operands *o,
+                     struct m2c_err *err)
+{
+    if (a->n == 0)
+        return m2c_fail(err, -EINVAL, "the largest of no elements");
+    add(o, "x", a->x, a->rows, a->n, 1, 4);
+    add_out(o, "out", a->out, a->rows, 1, 1, 4);
+    return 0;
+}
+
+static void add_wants(struct operands *o, const char *name, struct m2c_mem mem, uint32_t n)
+{
+    add(o, name, mem, n, sizeof(struct m2c_want), 1, 1)->align = _Alignof(struct m2c_want);
+}
+
+static int of_select(const struct m2c_select_args *a, struct operands *o,
+                     struct m2c_err *err)
+{
+    if (a->k > a->n || a->n_classes == 0 || a->n_classes > M2C_FFN_CLASSES)
+        return m2c_fail(err, -EINVAL, "%u of %u scores, in %u classes", a->k, a->n,
+                        a->n_classes);
+    add(o, "scores", a->scores, a->n, 1, 1, 4);
+    add(o, "splits", a->splits, (uint64_t)a->k + 1, a->n_classes, 1, 4);
+    add_wants(o, "wants", a->wants, a->k);
+    o->op[o->n - 1].written = true;
+    add_out(o, "counts", a->counts, 1 + (uint64_t)a->n_classes, 1, 1, 4);
+    return 0;
+}
+
+static int of_lookup(const struct m2c_lookup_args *a, struct operands *o,
+                     struct m2c_err *err)
+{
+    if (a->n_classes == 0 || a->n_classes > M2C_FFN_CLASSES)
+        return m2c_fail(err, -EINVAL, "a table of %u classes", a->n_classes);
+    add_wants(o, "wants", a->wants, a->k);
+    add(o, "n_wants", a->n_wants, 1, 1, 1, 4);
+    add(o, "table", a->table, a->n_classes, a->n_neurons, 1, 4);
+    add_list(o, a->list, a->k);
+    o->op[o->n - 1].written = true;
+    add_wants(o, "misses", a->misses, a->k);
+    o->op[o->n - 1].written = true;
+    add_out(o, "counts", a->counts, 4, 1, 1, 4);
+    return 0;
+}
+
 static int list_operands(const struct m2c_call *c, struct operands *o,
                          struct m2c_err *err)
 {
@@ -227,6 +272,12 @@ static int list_operands(const struct m2c_call *c, struct operands *o,
         return of_ffn_down(&c->u.ffn_down, o, err);
     case M2C_OP_FFN_SUM:
         return of_ffn_sum(&c->u.ffn_sum, o);
+    case M2C_OP_ARGMAX:
+        return of_argmax(&c->u.argmax, o, err);
+    case M2C_OP_SELECT:
+        return of_select(&c->u.select, o, err);
+    case M2C_OP_LOOKUP:
+        return of_lookup(&c->u.lookup, o, err);
     case M2C_N_OPS:
         break;
     }

@@ -46,6 +46,9 @@ static int check_list(const struct m2c_ffn_unit *u, struct m2c_mem mem, uint32_t
         slots[c] = slots_of(u, c, first, end);
     for (uint32_t i = 0; i < n; i++) {
         const struct m2c_neuron_ref *e = &list[i];
+        bool no_entry = e->id == M2C_NO_ID && e->pass == M2C_PASS_NONE;
+        if (no_entry && pass != M2C_PASS_ANY)
+            continue; /* what follows must be one too: no id is greater */
         if (e->id >= u->n_neurons)
             return m2c_fail(err, -EINVAL, "entry %u of %u: neuron %u of %u", i, n, e->id,
                             u->n_neurons);
@@ -57,6 +60,22 @@ static int check_list(const struct m2c_ffn_unit *u, struct m2c_mem mem, uint32_t
         if (e->cls >= u->n_classes || e->slot >= slots[e->cls])
             return m2c_fail(err, -EINVAL, "entry %u of %u: neuron %u, class %u, slot %u",
                             i, n, e->id, e->cls, e->slot);
+    }
+    return 0;
+}
+
+static int check_wants(const struct m2c_lookup_args *a, struct m2c_err *err)
+{
+    const struct m2c_want *w = m2c_mem_host(a->wants);
+    uint32_t n = *(const uint32_t *)m2c_mem_host(a->n_wants);
+    for (uint32_t i = 0; i < (n > a->k ? 0 : n); i++) {
+        if (w[i].id >= a->n_neurons || w[i].cls >= a->n_classes)
+            return m2c_fail(err, -EINVAL,
+                            "want %u of %u: neuron %u of %u, class %u of %u", i, n, w[i].id,
+                            a->n_neurons, w[i].cls, a->n_classes);
+        if (i && w[i].id <= w[i - 1].id)
+            return m2c_fail(err, -EINVAL, "want %u of %u: neuron %u after %u", i, n,
+                            w[i].id, w[i - 1].id);
     }
     return 0;
 }
@@ -74,5 +93,5 @@ int m2c_call_check_data(const struct m2c_call *call, struct m2c_err *err)
         const struct m2c_ffn_down_args *a = &call->u.ffn_down;
         return check_list(a->unit, a->list, a->n, M2C_PASS_ANY, 2, 3, err);
     }
-    return 0;
+    return call->op == M2C_OP_LOOKUP ? check_wants(&call->u.lookup, err) : 0;
 }

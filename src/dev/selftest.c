@@ -74,6 +74,8 @@ static int compare(const struct test *t, struct m2c_err *err)
                             b);
     }
     for (size_t i = 0; i < BYTES; i++) {
+        if (s->n_out == 0 && got[i] != want[i])
+            return m2c_fail(err, -EIO, "byte %zu is %#x, not %#x", i, got[i], want[i]);
         if ((i < begin || i >= end) && got[i] != want[i])
             return m2c_fail(err, -EIO,
                             "byte %zu, outside of the result (%zu to %zu), is written", i,

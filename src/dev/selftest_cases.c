@@ -234,13 +234,82 @@ static void build_ffn_sum(struct m2c_selftest *s, struct m2c_ffn_sum_args *a)
     a->y = out_floats(s, 2 * DIM);
 }
 
+/* ---- choosing: exact, with ties ---- */
+
+static struct m2c_mem tied_floats(struct m2c_selftest *s, uint32_t n)
+{
+    struct m2c_mem m = floats(s, n);
+    float *x = m2c_mem_host(m);
+    for (uint32_t i = 0; i < n && writes(s); i++)
+        x[i] = roundf(2 * x[i]);
+    return m;
+}
+
+static void exact(struct m2c_selftest *s)
+{
+    s->out = (struct m2c_mem){s->buf, 0};
+    s->n_out = 0;
+    s->out_type = M2C_F32;
+}
+
+static void build_argmax(struct m2c_selftest *s, struct m2c_argmax_args *a)
+{
+    exact(s);
+    *a = (struct m2c_argmax_args){.rows = 3, .n = 1001};
+    a->x = tied_floats(s, 3 * 1001);
+    a->out = take(s, 3 * sizeof(uint32_t));
+}
+
+static void build_select(struct m2c_selftest *s, unsigned variant, struct m2c_select_args *a)
+{
+    exact(s);
+    *a = (struct m2c_select_args){.n = NEURONS,
+                                  .k = ACTIVE,
+                                  .n_classes = 3,
+                                  .magnitude = variant & 1,
+                                  .positive_only = variant >> 1};
+    a->scores = tied_floats(s, NEURONS);
+    a->splits = take(s, (ACTIVE + 1) * 3 * sizeof(uint32_t));
+    uint32_t *splits = m2c_mem_host(a->splits);
+    for (uint32_t m = 0; m <= ACTIVE && writes(s); m++) {
+        splits[3 * m] = m / 4;
+        splits[3 * m + 1] = m / 2;
+        splits[3 * m + 2] = m;
+    }
+    a->wants = take(s, ACTIVE * sizeof(struct m2c_want));
+    a->counts = take(s, 4 * sizeof(uint32_t));
+}
+
+/* Every third neuron is not held; the list is longer than the wants. */
+static void build_lookup(struct m2c_selftest *s, struct m2c_lookup_args *a)
+{
+    exact(s);
+    *a = (struct m2c_lookup_args){.k = ACTIVE, .n_classes = 2, .n_neurons = NEURONS};
+    a->wants = take(s, ACTIVE * sizeof(struct m2c_want));
+    a->n_wants = take(s, sizeof(uint32_t));
+    a->table = take(s, 2 * NEURONS * sizeof(uint32_t));
+    a->list = take(s, ACTIVE * sizeof(struct m2c_neuron_ref));
+    a->misses = take(s, ACTIVE * sizeof(struct m2c_want));
+    a->counts = take(s, 4 * sizeof(uint32_t));
+    if (!writes(s))
+        return;
+    struct m2c_want *w = m2c_mem_host(a->wants);
+    uint32_t *table = m2c_mem_host(a->table);
+    *(uint32_t *)m2c_mem_host(a->n_wants) = ACTIVE - 4;
+    for (uint32_t i = 0; i < ACTIVE; i++)
+        w[i] = (struct m2c_want){2 * i, (float)i, i / 2 % 2};
+    for (uint32_t i = 0; i < 2 * NEURONS; i++)
+        table[i] = i % 3 ? m2c_slot_entry(i / 2, i % 2, i / 4 % 2) : M2C_NO_SLOT;
+}
+
 unsigned m2c_selftest_variants(enum m2c_op op)
 {
     static const unsigned n[M2C_N_OPS] = {
         [M2C_OP_FILL] = 1,      [M2C_OP_EMBED] = 1,   [M2C_OP_NORM] = 4,
         [M2C_OP_MATMUL] = 6,    [M2C_OP_ROPE] = 2,    [M2C_OP_KV_APPEND] = 1,
         [M2C_OP_ATTENTION] = 2, [M2C_OP_FFN_UP] = 12, [M2C_OP_FFN_DOWN] = 2,
-        [M2C_OP_FFN_SUM] = 1,
+        [M2C_OP_FFN_SUM] = 1,   [M2C_OP_ARGMAX] = 1,  [M2C_OP_SELECT] = 4,
+        [M2C_OP_LOOKUP] = 1,
     };
     return n[op];
 }
@@ -280,6 +349,15 @@ void m2c_selftest_build(struct m2c_selftest *s, const struct m2c_selftest_case *
         break;
     case M2C_OP_FFN_SUM:
         build_ffn_sum(s, &call->u.ffn_sum);
+        break;
+    case M2C_OP_ARGMAX:
+        build_argmax(s, &call->u.argmax);
+        break;
+    case M2C_OP_SELECT:
+        build_select(s, c->variant, &call->u.select);
+        break;
+    case M2C_OP_LOOKUP:
+        build_lookup(s, &call->u.lookup);
         break;
     case M2C_N_OPS:
         break;

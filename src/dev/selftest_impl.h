@@ -22,7 +22,7 @@ struct m2c_selftest {
     struct m2c_rng rng;
     size_t used;
     struct m2c_mem out; /* what the call writes: n elements of f32 or f16 */
-    uint32_t n_out;
+    uint32_t n_out;     /* 0: all memory must be the reference's, byte by byte */
     enum m2c_type out_type;
     struct m2c_ffn_unit unit; /* the call may point here */
 };

@@ -8,6 +8,8 @@ static const char *const op_names[M2C_N_OPS] = {
     [M2C_OP_ROPE] = "rope",           [M2C_OP_KV_APPEND] = "kv_append",
     [M2C_OP_ATTENTION] = "attention", [M2C_OP_FFN_UP] = "ffn_up",
     [M2C_OP_FFN_DOWN] = "ffn_down",   [M2C_OP_FFN_SUM] = "ffn_sum",
+    [M2C_OP_ARGMAX] = "argmax",       [M2C_OP_SELECT] = "select",
+    [M2C_OP_LOOKUP] = "lookup",
 };
 
 static const char *const act_names[M2C_N_ACTS] = {

@@ -10,6 +10,7 @@
 #define M2C_OPS_OP_H
 
 #include "ops/tensor.h"
+#include "ops/want.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,6 +27,9 @@ enum m2c_op {
     M2C_OP_FFN_UP,
     M2C_OP_FFN_DOWN,
     M2C_OP_FFN_SUM,
+    M2C_OP_ARGMAX,
+    M2C_OP_SELECT,
+    M2C_OP_LOOKUP,
     M2C_N_OPS
 };
 
@@ -107,7 +111,7 @@ struct m2c_neuron_ref {
     uint32_t id;
     uint32_t slot;  /* index into the class's slots */
     uint8_t cls;    /* precision class */
-    uint8_t pass;   /* 0: resident at once; 1: arrives by copy */
+    uint8_t pass;   /* 0: resident at once; 1: arrives by copy; or M2C_PASS_NONE */
     uint16_t pad;
     uint32_t pad2;
 };
@@ -137,13 +141,14 @@ struct m2c_ffn_unit {
  * M2C_PASS_ANY): g = gate·x[r], u = up·x[r],
  *     h[r][i] = act(g - shift) · u        (no gate: act(u - shift))
  * x f32[rows][dim]; h f32[rows][n]. Entries of another pass: h untouched.
- * h[r][i] depends on the neuron, its class and x[r] only, not on the list. */
-enum { M2C_PASS_ANY = 255 };
+ * h[r][i] depends on the neuron, its class and x[r] only, not on the list. With
+ * a pass, the list may end in entries of id M2C_NO_ID and pass M2C_PASS_NONE. */
+enum { M2C_PASS_ANY = 255, M2C_PASS_NONE = 254 /* nowhere: a miss, or no entry */ };
 struct m2c_ffn_up_args {
     const struct m2c_ffn_unit *unit; /* copied at launch */
     struct m2c_mem x, list, h;
     uint32_t rows, n;
-    uint8_t pass;
+    uint8_t pass; /* 0, 1 or M2C_PASS_ANY */
 };
 
 /* Phase B. Neurons are summed in ascending id inside fixed segments of
@@ -165,6 +170,67 @@ struct m2c_ffn_sum_args {
     uint32_t rows, dim, segments;
 };
 
+/* ---- choosing on the device: only what was chosen goes back to the host ---- */
+
+#define M2C_NO_ID UINT32_MAX
+
+/* out u32[rows]: the index of the largest of x[r][0 .. n), f32, n >= 1; among
+ * equal ones (0 and -0 are) the lowest. M2C_NO_ID where the row holds a NaN. */
+struct m2c_argmax_args {
+    struct m2c_mem x, out;
+    uint32_t rows, n;
+};
+
+/* The k best of scores f32[n], with classes by rank. A score is x, or |x| with
+ * `magnitude`; with `positive_only` those <= 0 are no candidates. Higher is
+ * better, of equal scores (0 and -0 are) the lower id is; the m = min(k,
+ * candidates) best are chosen, and the one of rank i (best: 0) has as its class
+ * the number of c < n_classes - 1 with i >= splits[m][c]. So row m of splits
+ * u32[k + 1][n_classes] is where the classes end when m are chosen, and m itself
+ * in the last column (m2c_class_splits of select/ makes the table). Then
+ *     wants m2c_want[k]: the m chosen, sorted by id, `score` as above; entries
+ *                        from m on are not written
+ *     counts u32[1 + n_classes]: m, then how many of each class.
+ * A NaN among the scores, candidate or not: counts = {M2C_NO_ID, lowest id of a
+ * NaN, 0 …} and no want is written. k <= n; 1 <= n_classes <= M2C_FFN_CLASSES. */
+struct m2c_select_args {
+    struct m2c_mem scores, splits, wants, counts;
+    uint32_t n, k, n_classes;
+    bool magnitude, positive_only;
+};
+
+/* An entry of the table of slots: where a neuron lies, for one class that may
+ * be wanted. `cls` is the class it is computed at, `pass` 1 while its bytes
+ * travel. slot < M2C_SLOTS_MAX. */
+enum { M2C_SLOTS_MAX = (1 << 28) - 1 };
+#define M2C_NO_SLOT UINT32_MAX
+static inline uint32_t m2c_slot_entry(uint32_t slot, unsigned cls, unsigned pass)
+{
+    return (uint32_t)pass << 31 | (uint32_t)cls << 28 | slot;
+}
+
+/* The wants against the table of slots u32[n_classes][n_neurons], M2C_NO_SLOT
+ * where a neuron is not held for a class. n = n_wants[0] (u32, as SELECT's
+ * counts begin) wants, sorted by id, ids < n_neurons, classes < n_classes. For
+ * want i with entry t = table[cls][id]:
+ *     list[i] = {id, slot, cls, pass} of t: phase A of pass 0 can start on the
+ *               list at once. Without an entry: {id, M2C_NO_SLOT, its class,
+ *               M2C_PASS_NONE}, and the want is a miss
+ *     misses: the wants that miss, m2c_want[k], in the order of ids; entries
+ *             beyond are not written
+ *     counts u32[4] = {n, of pass 0, of pass 1, misses}.
+ * Hits keep the want's place, so that h and phase B see one list in the order
+ * of ids: when the host has given the misses slots and brought the table up to
+ * date, a second LOOKUP gives the whole list, with pass 1 for what arrives.
+ * list m2c_neuron_ref[k]: entries from n on are {M2C_NO_ID, M2C_NO_SLOT, 0,
+ * M2C_PASS_NONE}, so that FFN_UP can be launched on k entries by a host that
+ * does not know n. n > k (a SELECT that failed): counts = {n, 0, 0, 0}, and the
+ * list is as for n = 0. */
+struct m2c_lookup_args {
+    struct m2c_mem wants, n_wants, table, list, misses, counts;
+    uint32_t k, n_classes, n_neurons;
+};
+
 struct m2c_call {
     enum m2c_op op;
     union {
@@ -178,6 +244,9 @@ struct m2c_call {
         struct m2c_ffn_up_args ffn_up;
         struct m2c_ffn_down_args ffn_down;
         struct m2c_ffn_sum_args ffn_sum;
+        struct m2c_argmax_args argmax;
+        struct m2c_select_args select;
+        struct m2c_lookup_args lookup;
     } u;
 };
 

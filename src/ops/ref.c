@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The reference of every op: the shortest loop that says what the op means,
  * every sum in double, rounded to f32 once where the op stores f32. */
-#include "ops/ref.h"
+#include "ops/ref_impl.h"
 
 #include <math.h>
 #include <string.h>
@@ -258,6 +258,8 @@ static const m2c_ref_fn refs[M2C_N_OPS] = {
     [M2C_OP_ROPE] = ref_rope,           [M2C_OP_KV_APPEND] = ref_kv_append,
     [M2C_OP_ATTENTION] = ref_attention, [M2C_OP_FFN_UP] = ref_ffn_up,
     [M2C_OP_FFN_DOWN] = ref_ffn_down,   [M2C_OP_FFN_SUM] = ref_ffn_sum,
+    [M2C_OP_ARGMAX] = m2c_ref_argmax,   [M2C_OP_SELECT] = m2c_ref_select,
+    [M2C_OP_LOOKUP] = m2c_ref_lookup,
 };
 
 m2c_ref_fn m2c_ref(enum m2c_op op)

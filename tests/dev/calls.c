@@ -174,6 +174,44 @@ static void ffn_sum(struct example *e)
     add(e, "y", &a->y, 2 * 10 * 4, 4, true);
 }
 
+static void argmax(struct example *e)
+{
+    struct m2c_argmax_args *a = &e->call.u.argmax;
+    e->call.op = M2C_OP_ARGMAX;
+    a->rows = 2;
+    a->n = 9;
+    add(e, "x", &a->x, 2 * 9 * 4, 4, false);
+    add(e, "out", &a->out, 2 * 4, 4, true);
+}
+
+static void choose(struct example *e)
+{
+    struct m2c_select_args *a = &e->call.u.select;
+    e->call.op = M2C_OP_SELECT;
+    a->n = 9;
+    a->k = 4;
+    a->n_classes = 3;
+    add(e, "scores", &a->scores, 9 * 4, 4, false);
+    add(e, "splits", &a->splits, 5 * 3 * 4, 4, false);
+    add(e, "wants", &a->wants, 4 * 12, 4, true);
+    add(e, "counts", &a->counts, 4 * 4, 4, true);
+}
+
+static void lookup(struct example *e)
+{
+    struct m2c_lookup_args *a = &e->call.u.lookup;
+    e->call.op = M2C_OP_LOOKUP;
+    a->k = 4;
+    a->n_classes = 2;
+    a->n_neurons = 9;
+    add(e, "wants", &a->wants, 4 * 12, 4, false);
+    add(e, "n_wants", &a->n_wants, 4, 4, false);
+    add(e, "table", &a->table, 2 * 9 * 4, 4, false);
+    add(e, "list", &a->list, 4 * 16, 4, true);
+    add(e, "misses", &a->misses, 4 * 12, 4, true);
+    add(e, "counts", &a->counts, 4 * 4, 4, true);
+}
+
 static const struct {
     const char *what;
     void (*make)(struct example *);
@@ -191,6 +229,9 @@ static const struct {
     {"ffn_up", ffn_up},
     {"ffn_down", ffn_down},
     {"ffn_sum", ffn_sum},
+    {"argmax", argmax},
+    {"select", choose},
+    {"lookup", lookup},
 };
 
 unsigned n_examples(void)

@@ -20,8 +20,8 @@ struct example {
     struct m2c_call call;
     struct m2c_ffn_unit unit;
     unsigned n;
-    struct operand operand[5];
-    struct m2c_buf buf[5];
+    struct operand operand[6];
+    struct m2c_buf buf[6];
 };
 
 unsigned n_examples(void);

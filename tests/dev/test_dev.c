@@ -324,6 +324,15 @@ static struct m2c_mem result_of(const struct m2c_call *c, uint32_t *n)
     case M2C_OP_FFN_SUM:
         *n = c->u.ffn_sum.rows * c->u.ffn_sum.dim;
         return c->u.ffn_sum.y;
+    case M2C_OP_ARGMAX:
+        *n = c->u.argmax.rows;
+        return c->u.argmax.out;
+    case M2C_OP_SELECT:
+        *n = 1 + c->u.select.n_classes;
+        return c->u.select.counts;
+    case M2C_OP_LOOKUP:
+        *n = 4;
+        return c->u.lookup.counts;
     case M2C_N_OPS:
         break;
     }

@@ -187,4 +187,6 @@ const tk_case tk_cases[M2C_N_OPS] = {
     [M2C_OP_ROPE] = case_rope,           [M2C_OP_KV_APPEND] = case_kv_append,
     [M2C_OP_ATTENTION] = tk_attention,   [M2C_OP_FFN_UP] = tk_ffn_up,
     [M2C_OP_FFN_DOWN] = tk_ffn_down,     [M2C_OP_FFN_SUM] = tk_ffn_sum,
+    [M2C_OP_ARGMAX] = tk_argmax,         [M2C_OP_SELECT] = tk_select,
+    [M2C_OP_LOOKUP] = tk_lookup,
 };

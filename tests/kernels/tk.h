@@ -82,6 +82,9 @@ void tk_ffn_up(struct tk *t, enum m2c_type type);
 void tk_ffn_down(struct tk *t, enum m2c_type type);
 void tk_ffn_sum(struct tk *t, enum m2c_type type);
 void tk_attention(struct tk *t, enum m2c_type type);
+void tk_argmax(struct tk *t, enum m2c_type type);
+void tk_select(struct tk *t, enum m2c_type type);
+void tk_lookup(struct tk *t, enum m2c_type type);
 
 /* A matrix of random weights, on both sides. */
 struct tk_matrix {

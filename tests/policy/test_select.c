@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact top-k with classes against sorting, with ties, zeros and odd sizes;
- * the split of a unit into slots against its own promises. */
+/* Exact top-k with classes against sorting, with ties, zeros and odd sizes, and
+ * against the device's op; the split of a unit into slots against its own
+ * promises. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "ops/ref.h"
 #include "select/selector.h"
 #include "store/rank.h"
 #include "tier/tier.h"
@@ -29,6 +31,41 @@ static int better(const void *a, const void *b)
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
     return (x->id > y->id) - (x->id < y->id);
+}
+
+static struct m2c_mem at(struct m2c_buf *buf, void *host, size_t bytes)
+{
+    *buf = (struct m2c_buf){.host = host, .bytes = bytes};
+    return (struct m2c_mem){buf, 0};
+}
+
+/* M2C_OP_SELECT by its definition chooses what the host has chosen. */
+static void check_op(const struct m2c_select_cfg *cfg, const float *score,
+                     const struct m2c_want *want, uint32_t n_want)
+{
+    uint32_t n = cfg->n, k = isnan(cfg->active) ? n : m2c_active_count(cfg->active, n);
+    size_t row = cfg->ratio.n * sizeof(uint32_t);
+    uint32_t *splits = calloc(k + 1, row), counts[1 + M2C_MAX_CLASSES];
+    struct m2c_want *got = calloc(k + 1, sizeof *got);
+    float *scores = calloc(n, sizeof *scores);
+    memcpy(scores, score, n * sizeof *score);
+    m2c_class_splits(&cfg->ratio, k, splits);
+    struct m2c_buf b[4];
+    struct m2c_call c = {.op = M2C_OP_SELECT};
+    c.u.select = (struct m2c_select_args){.scores = at(&b[0], scores, n * sizeof *score),
+                                          .splits = at(&b[1], splits, (k + 1) * row),
+                                          .wants = at(&b[2], got, k * sizeof *got),
+                                          .counts = at(&b[3], counts, sizeof counts),
+                                          .n = n,
+                                          .k = k,
+                                          .n_classes = cfg->ratio.n,
+                                          .positive_only = cfg->positive_only};
+    m2c_ref(c.op)(&c);
+    assert_int_equal(counts[0], n_want);
+    assert_memory_equal(got, want, n_want * sizeof *got);
+    free(splits);
+    free(got);
+    free(scores);
 }
 
 static void check_topk(struct m2c_rng *r, uint32_t n, double active, bool positive)
@@ -70,6 +107,7 @@ static void check_topk(struct m2c_rng *r, uint32_t n, double active, bool positi
     }
     for (uint32_t j = 1; j < k; j++)
         assert_true(got[j - 1].id < got[j].id);
+    check_op(&cfg, score, got, k);
     m2c_selector_close(s);
     free(score);
     free(sorted);

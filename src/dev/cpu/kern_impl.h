@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an instruction set gives to the cpu kernels: loops over one vector or
  * a few. How ops are made of them and split over threads is the same for all
- * (ffn.c, dense.c, attention.c). Inside src/dev/cpu only.
+ * (ffn.c, dense.c, attention.c, choose.c). Inside src/dev/cpu only.
  *
  * Every kernel that reads the same weights makes the same additions in the
  * same order, whether it decodes on the fly or from a decoded block, so that
@@ -95,6 +95,9 @@ void m2c_cpu_fill(const struct m2c_run *run, const struct m2c_fill_args *a);
 void m2c_cpu_rope(const struct m2c_run *run, const struct m2c_rope_args *a);
 void m2c_cpu_kv_append(const struct m2c_run *run, const struct m2c_kv_append_args *a);
 void m2c_cpu_attention(const struct m2c_run *run, const struct m2c_attention_args *a);
+void m2c_cpu_argmax(const struct m2c_run *run, const struct m2c_argmax_args *a);
+void m2c_cpu_select(const struct m2c_run *run, const struct m2c_select_args *a);
+void m2c_cpu_lookup(const struct m2c_run *run, const struct m2c_lookup_args *a);
 
 #ifdef __cplusplus
 }

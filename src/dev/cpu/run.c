@@ -18,7 +18,10 @@ bool m2c_cpu_supports(const struct m2c_cpu_isa *isa, enum m2c_op op, enum m2c_ty
     case M2C_OP_FILL:
     case M2C_OP_NORM:
     case M2C_OP_ROPE:
-    case M2C_OP_FFN_SUM: return type == M2C_F32;
+    case M2C_OP_FFN_SUM:
+    case M2C_OP_ARGMAX:
+    case M2C_OP_SELECT:
+    case M2C_OP_LOOKUP: return type == M2C_F32;
     case M2C_N_OPS: break;
     }
     return false;
@@ -45,7 +48,10 @@ static bool call_ok(const struct m2c_cpu_isa *isa, const struct m2c_call *c)
     case M2C_OP_FILL:
     case M2C_OP_NORM:
     case M2C_OP_ROPE:
-    case M2C_OP_FFN_SUM: return true;
+    case M2C_OP_FFN_SUM:
+    case M2C_OP_ARGMAX:
+    case M2C_OP_SELECT:
+    case M2C_OP_LOOKUP: return true;
     case M2C_N_OPS: break;
     }
     return false;
@@ -68,6 +74,9 @@ int m2c_cpu_run(const struct m2c_cpu_isa *isa, struct m2c_pool *pool,
     case M2C_OP_FFN_UP: m2c_cpu_ffn_up(&run, &call->u.ffn_up); break;
     case M2C_OP_FFN_DOWN: m2c_cpu_ffn_down(&run, &call->u.ffn_down); break;
     case M2C_OP_FFN_SUM: m2c_cpu_ffn_sum(&run, &call->u.ffn_sum); break;
+    case M2C_OP_ARGMAX: m2c_cpu_argmax(&run, &call->u.argmax); break;
+    case M2C_OP_SELECT: m2c_cpu_select(&run, &call->u.select); break;
+    case M2C_OP_LOOKUP: m2c_cpu_lookup(&run, &call->u.lookup); break;
     case M2C_N_OPS: return -ENOTSUP;
     }
     return 0;
