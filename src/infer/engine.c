@@ -2,6 +2,8 @@
 /* The walk of a token (or a chunk of a prompt) through all layers. */
 #include "infer/engine_impl.h"
 
+#include "ops/ref.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -50,12 +52,17 @@ static int embed(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows,
     return r < 0 ? r : m2c_queue_launch(e->queue, &c, err);
 }
 
-/* Logits of the last of `rows` rows of x, on the host. */
-static int head(struct m2c_engine *e, uint32_t rows, const float **logits,
+/* What a walk is to bring to the host. */
+enum result { NOTHING, LOGITS, NEXT /* the arg-max of the logits alone */ };
+
+/* Logits of the last of `rows` rows of x, and the result on the host. */
+static int head(struct m2c_engine *e, uint32_t rows, enum result result,
                 struct m2c_err *err)
 {
     struct m2c_mem x = m2c_mem_at(e->x, (size_t)(rows - 1) * e->model->dim * sizeof(float));
     struct m2c_call n = {.op = M2C_OP_NORM}, c = {.op = M2C_OP_MATMUL};
+    struct m2c_call best = {.op = M2C_OP_ARGMAX,
+                            .u.argmax = {e->logits, e->ids, 1, e->model->vocab}};
     n.u.norm = (struct m2c_norm_args){.x = x,
                                       .w = e->dense->final_norm,
                                       .y = e->xn,
@@ -64,13 +71,14 @@ static int head(struct m2c_engine *e, uint32_t rows, const float **logits,
                                       .eps = e->model->norm_eps};
     c.u.matmul = (struct m2c_matmul_args){
         .w = e->dense->head, .x = e->xn, .y = e->logits, .rows = 1};
-    struct m2c_copy back = {
+    struct m2c_copy logits = {
         {e->logits_host, 0}, e->logits, e->model->vocab * sizeof(float)};
+    struct m2c_copy id = {{e->ids_host, 0}, e->ids, sizeof(uint32_t)};
     int r = m2c_queue_launch(e->queue, &n, err);
     r = r < 0 ? r : m2c_queue_launch(e->queue, &c, err);
-    r = r < 0 ? r : m2c_queue_copy(e->queue, &back, 1, err);
-    *logits = e->logits_host->host;
-    return r;
+    if (r == 0 && result == NEXT)
+        r = m2c_queue_launch(e->queue, &best, err);
+    return r < 0 ? r : m2c_queue_copy(e->queue, result == NEXT ? &id : &logits, 1, err);
 }
 
 static int check(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
@@ -90,7 +98,7 @@ static int check(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
 }
 
 static int walk(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows, bool dense,
-                const float **logits, struct m2c_err *err)
+                enum result result, struct m2c_err *err)
 {
     int r = m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
     r = r < 0 ? r : embed(e, tokens, rows, err);
@@ -101,8 +109,8 @@ static int walk(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows, boo
         if (r < 0)
             m2c_fail_in(err, r, "layer %u, position %u", l, e->pos);
     }
-    if (r == 0 && logits)
-        r = head(e, rows, logits, err);
+    if (r == 0 && result != NOTHING)
+        r = head(e, rows, result, err);
     r = r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
     int s = settle(e, err);
     r = r < 0 ? r : s;
@@ -111,31 +119,61 @@ static int walk(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows, boo
     return r;
 }
 
-int m2c_engine_decode(struct m2c_engine *e, uint32_t token, const float **logits,
-                      struct m2c_err *err)
-{
-    int r = check(e, &token, 1, err);
-    if (r == 0)
-        r = walk(e, &token, 1, false, logits, err);
-    e->stats.tokens += r == 0;
-    return r;
-}
-
-int m2c_engine_prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
-                       bool dense, const float **logits, struct m2c_err *err)
+static int prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n, bool dense,
+                   enum result result, struct m2c_err *err)
 {
     int r = check(e, tokens, n, err);
     uint32_t chunk = dense ? e->rows : 1;
     for (uint32_t i = 0; i < n && r == 0; i += chunk) {
         uint32_t rows = M2C_MIN(chunk, n - i);
-        const float **out = i + rows == n ? logits : NULL;
-        r = walk(e, tokens + i, rows, dense, out, err);
+        r = walk(e, tokens + i, rows, dense, i + rows == n ? result : NOTHING, err);
         if (r == 0 && dense)
             e->stats.dense_rows += rows;
         else
             e->stats.tokens += r == 0;
     }
     return r;
+}
+
+int m2c_engine_prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
+                       bool dense, const float **logits, struct m2c_err *err)
+{
+    int r = prefill(e, tokens, n, dense, logits ? LOGITS : NOTHING, err);
+    if (logits)
+        *logits = e->logits_host->host;
+    return r;
+}
+
+int m2c_engine_decode(struct m2c_engine *e, uint32_t token, const float **logits,
+                      struct m2c_err *err)
+{
+    return m2c_engine_prefill(e, &token, 1, false, logits, err);
+}
+
+/* The device's op, on the host. */
+static void best_logit(struct m2c_engine *e, uint32_t *next)
+{
+    struct m2c_buf out = {.host = next, .bytes = sizeof *next};
+    struct m2c_call c = {
+        M2C_OP_ARGMAX,
+        .u.argmax = {{e->logits_host, 0}, {&out, 0}, 1, e->model->vocab}};
+    m2c_ref(c.op)(&c);
+}
+
+int m2c_engine_greedy(struct m2c_engine *e, const uint32_t *tokens, uint32_t n, bool dense,
+                      uint32_t *next, struct m2c_err *err)
+{
+    bool there = m2c_dev_supports(e->dev, M2C_OP_ARGMAX, M2C_F32);
+    if (n == 0)
+        return m2c_fail(err, -EINVAL, "no token to go on from");
+    int r = prefill(e, tokens, n, dense, there ? NEXT : LOGITS, err);
+    if (r == 0 && there)
+        *next = *(const uint32_t *)e->ids_host->host;
+    else if (r == 0)
+        best_logit(e, next);
+    return r == 0 && *next == M2C_NO_ID
+               ? m2c_fail(err, -EDOM, "a logit at position %u is not a number", e->pos - 1)
+               : r;
 }
 
 void m2c_engine_restart(struct m2c_engine *e)

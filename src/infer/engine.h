@@ -100,6 +100,14 @@ M2C_MUST_USE int m2c_engine_prefill(struct m2c_engine *e, const uint32_t *tokens
                                     uint32_t n, bool dense, const float **logits,
                                     struct m2c_err *err);
 
+/* As prefill (n = 1, sparse: as decode), but for the token that follows:
+ * *next is the arg-max of the logits, ties to the lower id, found on the device
+ * where it does M2C_OP_ARGMAX, so that no logits come back. -EDOM when a logit
+ * is not a number. */
+M2C_MUST_USE int m2c_engine_greedy(struct m2c_engine *e, const uint32_t *tokens,
+                                   uint32_t n, bool dense, uint32_t *next,
+                                   struct m2c_err *err);
+
 const struct m2c_engine_stats *m2c_engine_stats(const struct m2c_engine *e);
 void m2c_engine_stats_reset(struct m2c_engine *e); /* tier counters too */
 struct m2c_tier *m2c_engine_tier(struct m2c_engine *e);

@@ -88,21 +88,34 @@ int m2c_sampler_next(struct m2c_sampler *s, const float *logits, uint32_t *token
     return 0;
 }
 
+/* The token after these. Greedy decoding needs no logits on the host. */
+static int next_token(struct m2c_engine *e, struct m2c_sampler *sampler,
+                      const uint32_t *tokens, uint32_t n, bool dense, uint32_t *next,
+                      struct m2c_err *err)
+{
+    if (!(sampler->cfg.temperature > 0))
+        return m2c_engine_greedy(e, tokens, n, dense, next, err);
+    const float *logits = NULL;
+    int r = m2c_engine_prefill(e, tokens, n, dense, &logits, err);
+    return r < 0 ? r : m2c_sampler_next(sampler, logits, next, err);
+}
+
 static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
                 struct m2c_sampler *sampler, struct m2c_generate_result *out,
                 struct m2c_err *err)
 {
-    const float *logits = NULL;
     uint32_t token = 0;
     uint64_t last = m2c_now_ns();
-    int r = m2c_engine_prefill(e, cfg->prompt, cfg->n_prompt, cfg->dense_prefill, &logits,
-                               err);
+    int r = 0;
+    if (cfg->n_new == 0)
+        return m2c_engine_prefill(e, cfg->prompt, cfg->n_prompt, cfg->dense_prefill, NULL,
+                                  err);
     while (r == 0 && out->n_new < cfg->n_new) {
         if (cfg->stop && *cfg->stop)
             return m2c_fail(err, -EINTR, "interrupted after %u new tokens", out->n_new);
-        if (out->n_new)
-            r = m2c_engine_decode(e, token, &logits, err);
-        r = r < 0 ? r : m2c_sampler_next(sampler, logits, &token, err);
+        bool first = out->n_new == 0;
+        r = next_token(e, sampler, first ? cfg->prompt : &token, first ? cfg->n_prompt : 1,
+                       first && cfg->dense_prefill, &token, err);
         if (r < 0)
             break;
         uint64_t took = m2c_now_ns() - last;

@@ -219,6 +219,45 @@ static void sampling_follows_the_distribution(void **state)
     m2c_sampler_close(s);
 }
 
+/* The arg-max that the device finds is that of the logits, after a prompt and
+ * after a token, however the prompt is prefilled. */
+static void greedy_is_the_arg_max(void **state)
+{
+    struct m2c_engine_cfg cfg;
+    struct m2c_engine *a = NULL, *b = NULL;
+    struct m2c_err err = {0};
+    const uint32_t prompt[] = {1, 5, 9, 3, 8};
+    uint32_t got = 0, n = M2C_COUNTOF(prompt);
+    const float *logits;
+    (void)state;
+    m2c_engine_dense_cfg(model.store, &cfg);
+    assert_int_equal(m2c_engine_open(&a, model.store, &cfg, &err), 0);
+    assert_int_equal(m2c_engine_open(&b, model.store, &cfg, &err), 0);
+    assert_true(m2c_dev_supports(m2c_engine_dev(a), M2C_OP_ARGMAX, M2C_F32));
+    for (int i = 0; i < 12; i++) {
+        bool first = i % 6 == 0;
+        const uint32_t *ids = first ? prompt : &got;
+        uint32_t token = got, want = 0;
+        if (first) {
+            m2c_engine_restart(a);
+            m2c_engine_restart(b);
+        }
+        assert_int_equal(m2c_engine_prefill(a, first ? ids : &token, first ? n : 1,
+                                            first && i, &logits, &err),
+                         0);
+        for (uint32_t k = 1; k < m2c_engine_vocab(a); k++)
+            want = logits[k] > logits[want] ? k : want;
+        assert_int_equal(m2c_engine_greedy(b, first ? ids : &token, first ? n : 1,
+                                           first && i, &got, &err),
+                         0);
+        assert_int_equal(got, want);
+    }
+    assert_int_equal(m2c_engine_stats(a)->tokens, m2c_engine_stats(b)->tokens);
+    assert_int_equal(m2c_engine_greedy(b, prompt, 0, false, &got, &err), -EINVAL);
+    m2c_engine_close(a);
+    m2c_engine_close(b);
+}
+
 int main(void)
 {
     model_open(&model, "engine");
@@ -229,6 +268,7 @@ int main(void)
         cmocka_unit_test(context_and_vocabulary_end),
         cmocka_unit_test(every_device_failure_is_an_error),
         cmocka_unit_test(a_failing_disk_is_an_error),
+        cmocka_unit_test(greedy_is_the_arg_max),
         cmocka_unit_test(sampling_follows_the_distribution),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
