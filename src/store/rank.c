@@ -3,13 +3,14 @@
  * the arrays. */
 #include "store/rank.h"
 
-#include "store/h5file_impl.h"
+#include "store/predict_impl.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int m2c_rank_new(struct m2c_rank **out, uint32_t layers, uint32_t n)
@@ -47,8 +48,21 @@ void m2c_rank_free(struct m2c_rank *r)
         free(r->layer[l].m2);
         free(r->layer[l].order);
     }
+    for (uint32_t i = 0; i < r->n_pred; i++)
+        m2c_predictor_fini(&r->pred[i]);
     free(r->layer);
     free(r);
+}
+
+const struct m2c_predictor *m2c_rank_predictor(const struct m2c_rank *r, const char *kind,
+                                               uint32_t lookahead)
+{
+    for (uint32_t i = 0; i < r->n_pred; i++) {
+        const struct m2c_predictor *p = &r->pred[i];
+        if (p->lookahead == lookahead && strcmp(p->kind, kind) == 0)
+            return p;
+    }
+    return NULL;
 }
 
 struct hot {
@@ -138,7 +152,7 @@ static int write_meta(const struct m2c_rank *r, const struct m2c_h5_new *f,
     return e;
 }
 
-/* NULL: no memory. `offset`: [layers][ARRAYS]. */
+/* NULL: no memory. `offset`: [layers][ARRAYS], then those of the predictors. */
 static json_t *make_index(const struct m2c_rank *r, const char *text,
                           const uint64_t *offset)
 {
@@ -154,10 +168,11 @@ static json_t *make_index(const struct m2c_rank *r, const char *text,
                                                    (json_int_t)offset[2], names[3],
                                                    (json_int_t)offset[3])) == 0;
     if (ok)
-        return json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:o}", "layers",
+        return json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o}", "layers",
                          (json_int_t)r->layers, "n", (json_int_t)r->n, "tokens",
                          (json_int_t)r->tokens, "model", model, "order", order, "text",
-                         text, "offsets", list);
+                         text, "offsets", list, "predictors",
+                         m2c_predictors_index(r, offset));
     json_decref(list);
     return NULL;
 }
@@ -168,6 +183,8 @@ static int write_file(const struct m2c_rank *r, struct m2c_h5_new *f, const char
     int e = write_meta(r, f, text, err);
     for (uint32_t l = 0; l < r->layers && e == 0; l++)
         e = write_layer(r, l, f, offset + (size_t)l * ARRAYS, err);
+    if (e == 0)
+        e = m2c_predictors_write(r, f, offset + (size_t)r->layers * ARRAYS, err);
     if (e < 0)
         return e;
     json_t *index = make_index(r, text, offset);
@@ -180,10 +197,11 @@ int m2c_rank_write(const struct m2c_rank *r, const char *path, struct m2c_err *e
 {
     struct m2c_h5_new f;
     char text[sizeof r->text] = "";
-    uint64_t *offset = calloc(r->layers, ARRAYS * sizeof *offset), userblock = 0;
+    size_t arrays = (size_t)r->layers * ARRAYS + m2c_predictors_arrays(r);
+    uint64_t *offset = calloc(arrays, sizeof *offset), userblock = 0;
     if (!offset)
         return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
-    for (size_t i = 0; i < (size_t)r->layers * ARRAYS; i++)
+    for (size_t i = 0; i < arrays; i++)
         offset[i] = M2C_INDEX_NOWHERE;
     snprintf(text, sizeof text, "%s", r->text);
     m2c_index_text(text);
@@ -285,7 +303,7 @@ static int read_rank(struct m2c_rank *r, int fd, uint64_t end,
         e = m2c_node_list(index, "offsets", r->layers, r->layers, &offsets, &n, err);
     for (uint32_t l = 0; l < r->layers && e == 0; l++)
         e = read_layer(r, l, fd, &offsets, end, err);
-    return e;
+    return e < 0 ? e : m2c_predictors_read(r, fd, end, index, err);
 }
 
 int m2c_rank_read(struct m2c_rank **out, const char *path, struct m2c_hash128 model,
