@@ -115,6 +115,7 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
                  .ratio = s->precision.ratio,
                  .rank = rank},
         .selector = s->selector.kind,
+        .lookahead = (uint32_t)s->selector.lookahead,
         .active = s->precision.active,
         .rank = rank,
         .kv_type = strcmp(s->kv.dtype, "f16") == 0 ? M2C_F16 : M2C_F32,

@@ -52,6 +52,7 @@ struct m2c_settings {
     } precision;
     struct {
         const char *kind;
+        int64_t lookahead;
     } selector;
     struct {
         const char *prompt, *prompt_file, *prefill, *prefill_class;

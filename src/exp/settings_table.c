@@ -18,7 +18,8 @@ static const char *const policies[] = {
     NULL};
 static const char *const engines[] = {"libaio", "pread", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
-static const char *const selectors[] = {"oracle", "prev", "static", "all", NULL};
+static const char *const selectors[] = {"oracle", "prev", "static", "all",
+                                        "rrr",    "mlp",  "gate",   NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
 static const char *const systems[] = {"m2cache", "dense-resident", NULL};
 static const char *const meters[] = {"auto", "rapl", "model", "none", NULL};
@@ -117,6 +118,10 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "selector", .key = "kind", .type = M2C_OPT_NAME,
      .offset = AT(selector.kind), .def = "oracle", .choices = selectors,
      .readers = "all", .help = "what chooses the active neurons"},
+    {.section = "selector", .key = "lookahead", .type = M2C_OPT_INT,
+     .offset = AT(selector.lookahead), .def = "0", .min = 0, .max = M2C_LOOKAHEAD_MAX,
+     .unit = "layers", .readers = "all",
+     .help = "how many layers ahead rrr, mlp and gate foresee"},
 
     {.section = "decode", .key = "prompt", .type = M2C_OPT_STR, .offset = AT(decode.prompt),
      .def = "", .readers = "decode", .help = "text; empty: BOS alone"},

@@ -225,6 +225,16 @@ void m2c_engine_stats_reset(struct m2c_engine *e)
     m2c_tier_counters_reset(e->tier);
 }
 
+struct m2c_queue *m2c_engine_queue(struct m2c_engine *e) { return e->queue; }
+
+int m2c_engine_gate(struct m2c_engine *e, uint32_t layer, float *out, struct m2c_err *err)
+{
+    if (!e->shadow)
+        return m2c_fail(err, -EINVAL, "the engine has no shadow of gate and up");
+    m2c_shadow_gate(e->shadow, layer, out);
+    return 0;
+}
+
 void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx)
 {
     e->watch = fn;

@@ -23,6 +23,7 @@ struct m2c_engine_cfg {
     struct m2c_dev_cfg dev;
     struct m2c_tier_cfg tier; /* ratio included; hbm_bytes 0: unified */
     const char *selector;
+    uint32_t lookahead;          /* of predictors: layers ahead that they foresee */
     double active;               /* NAN: auto */
     const struct m2c_rank *rank; /* borrowed; or NULL */
     bool truth;                  /* compute true activations for recall even where the
@@ -40,8 +41,9 @@ void m2c_engine_dense_cfg(const struct m2c_store *store, struct m2c_engine_cfg *
 /* Device bytes a configuration needs, by purpose, before anything is opened. */
 struct m2c_engine_plan {
     uint64_t dense_bytes, kv_bytes, scratch_bytes, shadow_bytes;
+    uint64_t predictor_bytes;
     struct m2c_tier_plan tier;
-    uint64_t device_bytes; /* dense + KV + units + scratch */
+    uint64_t device_bytes; /* dense + KV + units + scratch + predictor */
 };
 M2C_MUST_USE int m2c_engine_plan(const struct m2c_store *store,
                                  const struct m2c_engine_cfg *cfg,
@@ -116,9 +118,15 @@ uint32_t m2c_engine_vocab(const struct m2c_engine *e);
 bool m2c_engine_informed(const struct m2c_engine *e);
 const struct m2c_engine_plan *m2c_engine_planned(const struct m2c_engine *e);
 
-/* Called with the true scores of every layer of every token (m2c rank). The
- * engine must have `truth` set. NULL ends it. */
-typedef void (*m2c_truth_fn)(void *ctx, uint32_t layer, const float *truth, uint32_t n);
+/* Called with every layer's FFN input x (f32[dim]) and true scores (f32[n]) of
+ * every token (m2c rank). The engine must have `truth` set. NULL ends it. */
+typedef void (*m2c_truth_fn)(void *ctx, uint32_t layer, const float *x,
+                             const float *truth, uint32_t n);
+/* The matrix that decides about activity (gate; up where there is none) of a
+ * layer, decoded: f32[n][dim]. The engine must have `truth` set: -EINVAL. */
+M2C_MUST_USE int m2c_engine_gate(struct m2c_engine *e, uint32_t layer, float *out,
+                                 struct m2c_err *err);
+struct m2c_queue *m2c_engine_queue(struct m2c_engine *e);
 void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx);
 
 /* Called with what the selector wants of every layer of every token, but not in

@@ -5,6 +5,7 @@
 
 #include "infer/dense.h"
 #include "infer/engine.h"
+#include "infer/predict.h"
 #include "infer/shadow.h"
 
 /* A point on the compute queue; the time since the mark before it belongs to
@@ -29,12 +30,13 @@ struct m2c_engine {
     struct m2c_tier *tier;
     struct m2c_selector *selector;
     struct m2c_shadow *shadow;
+    struct m2c_predict *predict; /* NULL: the selector has scores of its own */
 
     /* activations, one buffer: f32, `rows` rows each */
     struct m2c_buf *scratch;
     struct m2c_mem x, xn, q, k, v, att, h, acc, logits, ids;
     struct m2c_buf **kv; /* [layers]: keys, then values */
-    struct m2c_buf *ids_host, *logits_host;
+    struct m2c_buf *ids_host, *logits_host, *x_host; /* x_host: with `truth` */
 
     struct m2c_want *wants, *ideal; /* [hidden] */
     uint8_t *wanted_before;         /* [layers][hidden], for the overlap */

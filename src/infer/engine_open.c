@@ -77,6 +77,12 @@ static uint32_t rows_of(const struct m2c_engine_cfg *cfg)
     return cfg->prefill_rows ? cfg->prefill_rows : 1;
 }
 
+/* NULL: the selector is not predicted, or its predictor is not there. */
+static const struct m2c_predictor *predictor_of(const struct m2c_engine_cfg *cfg)
+{
+    return cfg->rank ? m2c_rank_predictor(cfg->rank, cfg->selector, cfg->lookahead) : NULL;
+}
+
 /* The smallest segments any backend uses bound the scratch that is planned
  * before a device is open. */
 enum { PLAN_SEGMENTS = 64 };
@@ -91,15 +97,19 @@ int m2c_engine_plan(const struct m2c_store *store, const struct m2c_engine_cfg *
     out->kv_bytes = kv_layer_bytes(m, cfg) * m->layers;
     out->scratch_bytes = scratch_floats(&s) * sizeof(float) + m2c_tier_list_bytes(store);
     out->shadow_bytes = m2c_shadow_bytes(store);
+    const struct m2c_predictor *p = predictor_of(cfg);
+    out->predictor_bytes = p ? m2c_predict_bytes(p) : 0;
     int r = m2c_tier_plan(store, &cfg->tier, &out->tier, err);
     out->device_bytes = out->dense_bytes + out->kv_bytes + out->scratch_bytes +
-                        out->tier.hbm_bytes;
+                        out->tier.hbm_bytes + out->predictor_bytes;
     if (r == 0 && cfg->dev.bytes && out->device_bytes > cfg->dev.bytes)
         return m2c_fail(err, -ENOSPC,
                         "device.bytes = %" PRIu64 ": dense weights %" PRIu64 ", KV %" PRIu64
-                        ", units %" PRIu64 " and scratch %" PRIu64 " need %" PRIu64,
+                        ", units %" PRIu64 ", scratch %" PRIu64 " and predictor %" PRIu64
+                        " need %" PRIu64,
                         cfg->dev.bytes, out->dense_bytes, out->kv_bytes,
-                        out->tier.hbm_bytes, out->scratch_bytes, out->device_bytes);
+                        out->tier.hbm_bytes, out->scratch_bytes, out->predictor_bytes,
+                        out->device_bytes);
     return r;
 }
 
@@ -184,6 +194,29 @@ static int open_host(struct m2c_engine *e, struct m2c_err *err)
     return 0;
 }
 
+static int open_predictor(struct m2c_engine *e, struct m2c_err *err)
+{
+    const struct m2c_predictor *p = predictor_of(&e->cfg);
+    if (!p)
+        return m2c_fail(err, -ENOENT,
+                        "the rank file holds no predictor %s for %u layers ahead; `m2c rank "
+                        "--predictor %s --lookahead %u` makes one",
+                        e->cfg.selector, e->cfg.lookahead, e->cfg.selector,
+                        e->cfg.lookahead);
+    if (p->dim != e->model->dim)
+        return m2c_fail(err, -EINVAL, "predictor %s is for dim %u, the model has %u", p->kind,
+                        p->dim, e->model->dim);
+    return m2c_predict_open(&e->predict, e->dev, e->queue, p, e->model->act, err);
+}
+
+static int open_truth(struct m2c_engine *e, struct m2c_err *err)
+{
+    int r = m2c_shadow_open(&e->shadow, e->dev, e->store, err);
+    return r < 0 ? r
+                 : m2c_dev_alloc(e->dev, M2C_PLACE_PINNED, e->model->dim * sizeof(float),
+                                 &e->x_host, err);
+}
+
 static int open_parts(struct m2c_engine *e, struct m2c_err *err)
 {
     const struct m2c_model_cfg *m = e->model;
@@ -209,7 +242,9 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
     if (r == 0)
         r = m2c_tier_open(&e->tier, e->dev, e->queue, e->store, &e->cfg.tier, err);
     if (r == 0 && (e->cfg.truth || m2c_selector_informed(e->selector)))
-        r = m2c_shadow_open(&e->shadow, e->dev, e->store, err);
+        r = open_truth(e, err);
+    if (r == 0 && m2c_selector_predicted(e->selector))
+        r = open_predictor(e, err);
     return r;
 }
 
@@ -246,6 +281,7 @@ void m2c_engine_close(struct m2c_engine *e)
     m2c_queue_close(e->queue); /* drains: nothing below is in use any more */
     m2c_tier_close(e->tier);
     m2c_shadow_close(e->shadow);
+    m2c_predict_close(e->predict);
     m2c_dense_close(e->dense);
     m2c_selector_close(e->selector);
     for (uint32_t l = 0; e->kv && l < e->model->layers; l++)
@@ -253,6 +289,7 @@ void m2c_engine_close(struct m2c_engine *e)
     m2c_dev_free(e->dev, e->scratch);
     m2c_dev_free(e->dev, e->ids_host);
     m2c_dev_free(e->dev, e->logits_host);
+    m2c_dev_free(e->dev, e->x_host);
     m2c_dev_close(e->dev);
     free(e->kv);
     free(e->wants);

@@ -156,13 +156,37 @@ static int run_wave(struct m2c_engine *e, const struct m2c_wave *w, uint32_t row
     return r == 0 ? m2c_engine_mark(e, M2C_PHASE_B, err) : r;
 }
 
+/* The FFN input, on the host, for who watches. */
+static int fetch_x(struct m2c_engine *e, struct m2c_err *err)
+{
+    struct m2c_copy c = {{e->x_host, 0}, e->xn, e->model->dim * sizeof(float)};
+    struct m2c_event *ev = NULL;
+    int r = m2c_queue_copy(e->queue, &c, 1, err);
+    if (r == 0)
+        r = m2c_queue_record(e->queue, &ev, err);
+    if (r == 0)
+        r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    return r;
+}
+
+static int pick(struct m2c_engine *e, uint32_t l, const float *truth, uint32_t *n,
+                struct m2c_err *err)
+{
+    if (!e->predict)
+        return m2c_selector_pick(e->selector, l, truth, e->wants, n, err);
+    return m2c_predict_wants(e->predict, e->selector, l, e->wants, n, err);
+}
+
 static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
                         struct m2c_err *err)
 {
     const float *truth = NULL;
     int r = 0;
     uint64_t t0 = m2c_now_ns();
-    if (e->shadow) {
+    if (e->predict)
+        r = m2c_predict_from(e->predict, l, e->xn, err);
+    if (r == 0 && e->shadow) {
         r = m2c_shadow_truth(e->shadow, e->queue, l, e->xn, &truth, err);
         if (r == 0)
             r = m2c_engine_mark(e, M2C_PHASE_SELECT, err);
@@ -170,10 +194,13 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
     uint64_t t1 = m2c_now_ns();
     e->stats.shadow_ns += t1 - t0;
     if (r == 0)
-        r = m2c_selector_pick(e->selector, l, truth, e->wants, n, err);
+        r = pick(e, l, truth, n, err);
     e->stats.select_host_ns += m2c_now_ns() - t1;
-    if (r == 0 && e->watch && truth)
-        e->watch(e->watch_ctx, l, truth, e->model->hidden);
+    if (r == 0 && e->watch && truth) {
+        r = fetch_x(e, err);
+        if (r == 0)
+            e->watch(e->watch_ctx, l, e->x_host->host, truth, e->model->hidden);
+    }
     if (r == 0 && e->watch_wants) {
         r = e->watch_wants(e->wants_ctx, l, e->wants, *n);
         if (r < 0)

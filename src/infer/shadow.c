@@ -5,6 +5,8 @@
  * the head of its record, up to where down begins. */
 #include "infer/shadow.h"
 
+#include "quant/codec.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -235,4 +237,14 @@ int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t la
         h[i] = fabsf(h[i]);
     *truth = h;
     return 0;
+}
+
+void m2c_shadow_gate(const struct m2c_shadow *sh, uint32_t layer, float *out)
+{
+    const struct m2c_ffn_class *c = &sh->unit.cls[0];
+    const unsigned char *slot = sh->buf[layer]->host;
+    int v = sh->unit.has_gate ? 0 : 1;
+    for (uint32_t i = 0; i < sh->n; i++, slot += sh->stride)
+        m2c_decode(c->type, slot + c->code_off[v], slot + c->scale_off[v], sh->unit.dim,
+                   out + (size_t)i * sh->unit.dim);
 }

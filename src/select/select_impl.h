@@ -9,12 +9,13 @@ struct m2c_select_ops {
     struct m2c_plugin p;
     bool informed;   /* score() needs `truth` */
     bool needs_rank; /* cfg.rank must be there */
+    bool predicted;  /* scores come from a predictor on the device: no score() */
     bool by_rank;    /* scores say nothing about zero: `auto` is refused */
     /* Optional: NULL does nothing. */
     int (*init)(struct m2c_selector *s, struct m2c_err *err);
     void (*fini)(struct m2c_selector *s);
     void (*restart)(struct m2c_selector *s);
-    /* Mandatory: the scores of `layer`, f32[n], valid until the next call. */
+    /* Mandatory unless `predicted`: the scores of `layer`, f32[n], valid until the next call. */
     int (*score)(struct m2c_selector *s, uint32_t layer, const float *truth,
                  const float **scores, struct m2c_err *err);
     /* Optional: the token's true scores, after pick(). */
@@ -31,6 +32,6 @@ struct m2c_selector {
 };
 
 extern const struct m2c_select_ops m2c_select_all, m2c_select_oracle, m2c_select_prev,
-    m2c_select_static;
+    m2c_select_static, m2c_select_rrr, m2c_select_mlp, m2c_select_gate;
 
 #endif

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 static const struct m2c_select_ops *const registry[] = {
-    &m2c_select_oracle, &m2c_select_prev, &m2c_select_static, &m2c_select_all, NULL,
+    &m2c_select_oracle, &m2c_select_prev, &m2c_select_static, &m2c_select_all,
+    &m2c_select_rrr,    &m2c_select_mlp,  &m2c_select_gate,   NULL,
 };
 
 const struct m2c_plugin *const *m2c_selector_list(void)
@@ -55,6 +56,9 @@ int m2c_selector_open(struct m2c_selector **out, const struct m2c_select_cfg *cf
         return m2c_fail(err, -ENOMEM, "selector %s: out of memory", cfg->kind);
     s->ops = ops;
     s->cfg = *cfg;
+    /* A score below 0 is a guess: where k is given, k neurons are taken. */
+    if (ops->predicted && !isnan(cfg->active))
+        s->cfg.positive_only = false;
     bool ok = (s->priv = calloc(1, ops->p.priv_size ? ops->p.priv_size : 1)) != NULL;
     ok = ok && (s->cls = calloc(cfg->n, 1)) != NULL;
     for (int i = 0; i < 2 && ok; i++) {
@@ -94,6 +98,18 @@ bool m2c_selector_memoryless(const struct m2c_selector *s)
     return !s->ops->learn && !s->ops->restart;
 }
 
+bool m2c_selector_predicted(const struct m2c_selector *s) { return s->ops->predicted; }
+
+const struct m2c_select_cfg *m2c_selector_cfg(const struct m2c_selector *s)
+{
+    return &s->cfg;
+}
+
+uint32_t m2c_plan_count(const struct m2c_select_cfg *cfg)
+{
+    return isnan(cfg->active) ? cfg->n : m2c_active_count(cfg->active, cfg->n);
+}
+
 void m2c_selector_restart(struct m2c_selector *s)
 {
     if (s->ops->restart)
@@ -105,6 +121,9 @@ int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth
 {
     if (s->ops->informed && !truth)
         return m2c_fail(err, -EINVAL, "selector %s needs the true activations",
+                        s->ops->p.name);
+    if (s->ops->predicted)
+        return m2c_fail(err, -EINVAL, "selector %s has no scores of its own",
                         s->ops->p.name);
     const float *scores = NULL;
     int r = s->ops->score(s, layer, truth, &scores, err);

@@ -39,6 +39,13 @@ void m2c_selector_close(struct m2c_selector *s); /* accepts NULL */
  * its results are upper bounds and are labelled so. */
 bool m2c_selector_informed(const struct m2c_selector *s);
 
+/* Whether its scores come from a predictor of the rank file: pick() is not for
+ * it, the caller brings the scores to m2c_selector_ideal (or chooses on the
+ * device by m2c_selector_cfg). */
+bool m2c_selector_predicted(const struct m2c_selector *s);
+/* The plan, as the selector settled it. */
+const struct m2c_select_cfg *m2c_selector_cfg(const struct m2c_selector *s);
+
 /* A new sequence starts: what was learnt from the last one is forgotten. */
 void m2c_selector_restart(struct m2c_selector *s);
 
@@ -64,6 +71,8 @@ M2C_MUST_USE int m2c_selector_ideal(struct m2c_selector *s, const float *truth,
 
 /* Round half up of x · n. */
 uint32_t m2c_active_count(double fraction, uint32_t n);
+/* How many a plan chooses at most. */
+uint32_t m2c_plan_count(const struct m2c_select_cfg *cfg);
 /* Splits k by the shares: largest remainder, ties to the wider class. */
 void m2c_class_counts(const struct m2c_ratio *ratio, uint32_t k,
                       uint32_t counts[M2C_MAX_CLASSES]);

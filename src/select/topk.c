@@ -113,8 +113,7 @@ int m2c_topk(struct m2c_selector *s, const float *scores, struct m2c_want *wants
     int r = load(s, scores, &n, err);
     if (r < 0)
         return r;
-    uint32_t k = isnan(s->cfg.active) ? n : m2c_active_count(s->cfg.active, s->cfg.n);
-    k = M2C_MIN(k, n);
+    uint32_t k = M2C_MIN(m2c_plan_count(&s->cfg), n);
     const uint32_t *ids = s->id[radix_sort(s, n)];
     uint32_t counts[M2C_MAX_CLASSES];
     m2c_class_counts(&s->cfg.ratio, k, counts);

@@ -21,6 +21,8 @@ static void print(const struct m2c_session *s, const struct m2c_engine_plan *p)
     line("KV cache", p->kv_bytes);
     line("neuron units", p->tier.hbm_bytes);
     line("scratch, at most", p->scratch_bytes);
+    if (p->predictor_bytes)
+        line("predictor", p->predictor_bytes);
     line("in all", p->device_bytes);
     printf("host memory\n");
     line("layer blocks", p->tier.dram_bytes);
