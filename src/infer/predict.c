@@ -207,17 +207,28 @@ static float activation(enum m2c_act act, float x)
     return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
 }
 
+int m2c_predict_bring(struct m2c_predict *s, uint32_t layer, struct m2c_mem dst,
+                      struct m2c_err *err)
+{
+    struct m2c_copy back = {dst, scores_of(s, layer), s->n * sizeof(float)};
+    return m2c_queue_copy(s->queue, &back, 1, err);
+}
+
+void m2c_predict_settle(const struct m2c_predict *s, float *scores)
+{
+    for (uint32_t i = 0; i < s->n && s->through_act; i++)
+        scores[i] = fabsf(activation(s->act, scores[i]));
+}
+
 int m2c_predict_scores(struct m2c_predict *s, uint32_t layer, const float **scores,
                        struct m2c_err *err)
 {
-    struct m2c_copy back = {{s->host, 0}, scores_of(s, layer), s->n * sizeof(float)};
-    int r = m2c_queue_copy(s->queue, &back, 1, err);
+    int r = m2c_predict_bring(s, layer, (struct m2c_mem){s->host, 0}, err);
     if (r == 0)
         r = finish(s->queue, err);
-    float *x = s->host->host;
-    for (uint32_t i = 0; i < s->n && r == 0 && s->through_act; i++)
-        x[i] = fabsf(activation(s->act, x[i]));
-    *scores = x;
+    *scores = s->host->host;
+    if (r == 0)
+        m2c_predict_settle(s, s->host->host);
     return r;
 }
 

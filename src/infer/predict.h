@@ -30,6 +30,11 @@ M2C_MUST_USE int m2c_predict_layer(struct m2c_predict *p, uint32_t layer, struct
  * waits. The scores f32[n], until the next call. */
 M2C_MUST_USE int m2c_predict_scores(struct m2c_predict *p, uint32_t layer,
                                     const float **scores, struct m2c_err *err);
+/* The two halves of that, for many at once: enqueues the copy of the scores to
+ * dst; and, when they have arrived, makes scores of what the matrices gave. */
+M2C_MUST_USE int m2c_predict_bring(struct m2c_predict *p, uint32_t layer,
+                                   struct m2c_mem dst, struct m2c_err *err);
+void m2c_predict_settle(const struct m2c_predict *p, float *scores);
 /* The same, but the plan's wants for them (as m2c_selector_ideal): chosen on the
  * device where it can, so that scores do not come back. -EDOM on a NaN. */
 M2C_MUST_USE int m2c_predict_wants(struct m2c_predict *p, struct m2c_selector *plan,
