@@ -18,6 +18,8 @@
 
 enum { F32, F16, BF16, I8, I4 }; /* enum m2c_type, checked by the host */
 enum { GROUP = 32 };
+#define NO_ID 0xffffffffu /* M2C_NO_ID, M2C_NO_SLOT */
+enum { PASS_NONE = 254 }; /* M2C_PASS_NONE */
 
 typedef __global const uchar *bytes;
 typedef __global const float *floats;

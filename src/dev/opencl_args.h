@@ -30,6 +30,11 @@ struct m2c_cl_ref {
     M2C_CL_U8 pad[6];
 };
 
+/* struct m2c_want of ops/want.h, its score as bits. */
+struct m2c_cl_want {
+    M2C_CL_U32 id, score, cls;
+};
+
 /* Row r has its codes at codes + r * code_step from window code_window on. */
 struct m2c_cl_matrix {
     M2C_CL_U64 codes, scales, code_step, scale_step;
@@ -107,6 +112,21 @@ struct m2c_cl_ffn_down {
 struct m2c_cl_ffn_sum {
     M2C_CL_U64 acc, y;
     M2C_CL_U32 dim, segments;
+};
+
+struct m2c_cl_argmax {
+    M2C_CL_U64 x, out;
+    M2C_CL_U32 n, pad;
+};
+
+struct m2c_cl_select {
+    M2C_CL_U64 scores, splits, wants, counts;
+    M2C_CL_U32 n, k, n_classes, magnitude, positive_only, pad;
+};
+
+struct m2c_cl_lookup {
+    M2C_CL_U64 wants, n_wants, table, list, misses, counts;
+    M2C_CL_U32 k, n_classes, n_neurons, pad;
 };
 
 /* An entry of a gathered batch of copies. */

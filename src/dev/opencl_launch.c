@@ -16,7 +16,7 @@ struct args {
     struct m2c_cl *c;
     struct m2c_cl_queue *q;
     const struct m2c_cl_program *program;
-    cl_mem mem[M2C_CL_WINDOWS + 4];
+    cl_mem mem[M2C_CL_WINDOWS + 4]; /* no op has more than six without windows */
     unsigned n_mem, n_windows; /* windows come first; all are given, or none */
     const void *params;
     size_t param_bytes;
@@ -361,6 +361,54 @@ static int do_ffn_sum(struct args *a, const struct m2c_ffn_sum_args *s, struct m
     return r < 0 ? r : run_items(a, ((uint64_t)s->dim + 3) / 4, s->rows, 1, err);
 }
 
+static int do_argmax(struct args *a, const struct m2c_argmax_args *x, struct m2c_err *err)
+{
+    struct m2c_cl_argmax p = {.n = x->n};
+    PARAMS(a, p);
+    int r = add_mem(a, "x", x->x, (uint64_t)x->rows * x->n * 4, false, &p.x, err);
+    r = r < 0 ? r : add_mem(a, "out", x->out, (uint64_t)x->rows * 4, true, &p.out, err);
+    return r < 0 ? r : run_groups(a, 0, a->c->shape.wide, x->rows, 1, err);
+}
+
+static int do_select(struct args *a, const struct m2c_select_args *s, struct m2c_err *err)
+{
+    const uint64_t ends = ((uint64_t)s->k + 1) * s->n_classes * 4;
+    struct m2c_cl_select p = {.n = s->n,
+                              .k = s->k,
+                              .n_classes = s->n_classes,
+                              .magnitude = s->magnitude,
+                              .positive_only = s->positive_only};
+    PARAMS(a, p);
+    int r = add_mem(a, "scores", s->scores, (uint64_t)s->n * 4, false, &p.scores, err);
+    r = r < 0 ? r : add_mem(a, "splits", s->splits, ends, false, &p.splits, err);
+    r = r < 0 ? r
+              : add_mem(a, "wants", s->wants, (uint64_t)s->k * sizeof(struct m2c_want), true,
+                        &p.wants, err);
+    r = r < 0 ? r
+              : add_mem(a, "counts", s->counts, (1 + (uint64_t)s->n_classes) * 4, true,
+                        &p.counts, err);
+    return r < 0 ? r : run_groups(a, 0, a->c->shape.wide, 1, 1, err);
+}
+
+static int do_lookup(struct args *a, const struct m2c_lookup_args *l, struct m2c_err *err)
+{
+    const uint64_t wants = (uint64_t)l->k * sizeof(struct m2c_want);
+    struct m2c_cl_lookup p = {
+        .k = l->k, .n_classes = l->n_classes, .n_neurons = l->n_neurons};
+    PARAMS(a, p);
+    int r = add_mem(a, "wants", l->wants, wants, false, &p.wants, err);
+    r = r < 0 ? r : add_mem(a, "n_wants", l->n_wants, 4, false, &p.n_wants, err);
+    r = r < 0 ? r
+              : add_mem(a, "table", l->table, (uint64_t)l->n_classes * l->n_neurons * 4, false,
+                        &p.table, err);
+    r = r < 0 ? r
+              : add_mem(a, "list", l->list, (uint64_t)l->k * sizeof(struct m2c_neuron_ref),
+                        true, &p.list, err);
+    r = r < 0 ? r : add_mem(a, "misses", l->misses, wants, true, &p.misses, err);
+    r = r < 0 ? r : add_mem(a, "counts", l->counts, 16, true, &p.counts, err);
+    return r < 0 ? r : run_groups(a, 0, a->c->shape.wide, 1, 1, err);
+}
+
 bool m2c_cl_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type)
 {
     (void)dev;
@@ -377,6 +425,9 @@ bool m2c_cl_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type ty
     case M2C_OP_NORM:
     case M2C_OP_ROPE:
     case M2C_OP_FFN_SUM:
+    case M2C_OP_ARGMAX:
+    case M2C_OP_SELECT:
+    case M2C_OP_LOOKUP:
         return type == M2C_F32;
     case M2C_N_OPS:
         break;
@@ -404,6 +455,9 @@ int m2c_cl_launch(struct m2c_queue *q, const struct m2c_call *call, struct m2c_e
     case M2C_OP_FFN_UP: return do_ffn_up(&a, &call->u.ffn_up, err);
     case M2C_OP_FFN_DOWN: return do_ffn_down(&a, &call->u.ffn_down, err);
     case M2C_OP_FFN_SUM: return do_ffn_sum(&a, &call->u.ffn_sum, err);
+    case M2C_OP_ARGMAX: return do_argmax(&a, &call->u.argmax, err);
+    case M2C_OP_SELECT: return do_select(&a, &call->u.select, err);
+    case M2C_OP_LOOKUP: return do_lookup(&a, &call->u.lookup, err);
     case M2C_N_OPS: break;
     }
     return -ENOTSUP;

@@ -19,7 +19,10 @@ _Static_assert(M2C_F32 == 0 && M2C_F16 == 1 && M2C_BF16 == 2 && M2C_I8 == 3 && M
                "as in kernels/cl/common.cl");
 _Static_assert(M2C_ACT_SILU == 0 && M2C_ACT_GELU == 1 && M2C_ACT_RELU == 2,
                "as in kernels/cl/ffn.cl");
-_Static_assert(sizeof(struct m2c_cl_ref) == sizeof(struct m2c_neuron_ref),
+_Static_assert(M2C_NO_ID == 0xffffffff && M2C_NO_SLOT == M2C_NO_ID && M2C_PASS_NONE == 254,
+               "as in kernels/cl/common.cl");
+_Static_assert(sizeof(struct m2c_cl_want) == sizeof(struct m2c_want) &&
+                   sizeof(struct m2c_cl_ref) == sizeof(struct m2c_neuron_ref),
                "as in dev/opencl_args.h");
 
 /* Of the entries of the program cache. */
@@ -39,6 +42,9 @@ static const struct {
     [M2C_OP_FFN_UP] = {{"ffn_up", "ffn_up_rows"}, {"ffn.cl", "ffn_up.cl"}, false},
     [M2C_OP_FFN_DOWN] = {{"ffn_down", "ffn_down_rows"}, {"ffn.cl", "ffn_down.cl"}, false},
     [M2C_OP_FFN_SUM] = {{"ffn_sum"}, {"ffn_sum.cl"}, false},
+    [M2C_OP_ARGMAX] = {{"argmax"}, {"argmax.cl"}, true},
+    [M2C_OP_SELECT] = {{"select_best"}, {"select.cl"}, true},
+    [M2C_OP_LOOKUP] = {{"lookup"}, {"lookup.cl"}, true},
     [M2C_CL_SCATTER] = {{"scatter"}, {"scatter.cl"}, false},
 };
 
