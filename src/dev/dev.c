@@ -14,6 +14,7 @@
 
 static const struct m2c_dev_ops *const registry[] = {
     &m2c_dev_cpu,
+    &m2c_dev_cuda,
 #if M2C_HAVE_OPENCL
     &m2c_dev_opencl,
 #endif

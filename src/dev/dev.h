@@ -28,7 +28,7 @@ enum m2c_place {
 };
 
 struct m2c_dev_cfg {
-    const char *backend;  /* "cpu", "opencl", "null" */
+    const char *backend;  /* "cpu", "cuda", "opencl", "null" */
     int index;            /* which device of the backend */
     const char *platform; /* opencl: of platforms whose name or vendor has this in
                              it, in any case; NULL or "": of all */
@@ -40,6 +40,11 @@ struct m2c_dev_cfg {
     const char *isa;      /* cpu: "auto", "c", "avx2", "avx512"; opencl: "auto",
                              "vector", "team" */
     unsigned fail_nth;    /* null: the Nth fallible call fails (0: none) */
+    const char *gemm;     /* products of many rows: "auto" (a library where there is one)
+                             or "own" kernels; NULL: auto */
+    const char *copy;     /* cuda: how batches travel: "auto" (measured), "each", "gather",
+                             "batch"; NULL: auto */
+    const char *library;  /* cuda: a folder where its libraries are looked for first */
     const char *cache;    /* of compiled kernels: a folder; NULL or "": see progcache.h */
 };
 
@@ -89,8 +94,9 @@ void m2c_queue_close(struct m2c_queue *q); /* drains; accepts NULL */
  * matrix, cache or class; M2C_F32 where an op has none. */
 bool m2c_dev_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type);
 
-/* dst and src must not overlap; the batch is copied, the memory must stay
- * until an event recorded later on this queue has passed. -EINVAL out of
+/* dst and src must not overlap; the pieces of a batch are copied in any order,
+ * so none may touch what another writes. The batch is copied, the memory must
+ * stay until an event recorded later on this queue has passed. -EINVAL out of
  * bounds. */
 struct m2c_copy {
     struct m2c_mem dst, src;

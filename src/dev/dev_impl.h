@@ -101,7 +101,7 @@ struct m2c_event {
     void *priv;
 };
 
-extern const struct m2c_dev_ops m2c_dev_cpu, m2c_dev_null;
+extern const struct m2c_dev_ops m2c_dev_cpu, m2c_dev_cuda, m2c_dev_null;
 extern const struct m2c_dev_ops m2c_dev_opencl; /* where M2C_HAVE_OPENCL */
 
 /* -EINVAL naming the mandatory hook that a table lacks. */

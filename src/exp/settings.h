@@ -24,7 +24,7 @@ struct m2c_settings {
         const char *path, *rank;
     } model;
     struct {
-        const char *backend, *platform, *isa;
+        const char *backend, *platform, *isa, *gemm, *copy, *library, *cache;
         int64_t index, threads;
         uint64_t bytes, max_alloc;
     } device;

@@ -8,9 +8,11 @@
 #define AT(field) offsetof(struct m2c_settings, field)
 
 static const char *const auto_word[] = {"auto", NULL};
-static const char *const backends[] = {"cpu", "opencl", "null", NULL};
+static const char *const backends[] = {"cpu", "cuda", "opencl", "null", NULL};
 static const char *const isas[] = {"auto", "c", "avx2", "avx512", "vector", "team",
                                    NULL};
+static const char *const gemms[] = {"auto", "own", NULL};
+static const char *const copies[] = {"auto", "each", "gather", "batch", NULL};
 static const char *const kv_types[] = {"f32", "f16", NULL};
 static const char *const policies[] = {
     "atu",  "lru",     "random",    "fifo", "clock", "sieve",  "lfu",    "lfuda",  "2q",
@@ -69,6 +71,19 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "device", .key = "bytes", .type = M2C_OPT_BYTES,
      .offset = AT(device.bytes), .def = "0", .unit = "bytes", .readers = "all",
      .help = "limit of device memory for everything on it; 0: what there is"},
+    {.section = "device", .key = "gemm", .type = M2C_OPT_NAME, .offset = AT(device.gemm),
+     .def = "auto", .choices = gemms, .readers = "all",
+     .help = "cuda: dense prefill by cuBLAS where there is one (auto), or by own kernels"},
+    {.section = "device", .key = "copy", .type = M2C_OPT_NAME, .offset = AT(device.copy),
+     .def = "auto", .choices = copies, .readers = "all",
+     .help = "cuda: how many small copies travel; auto: as a measurement on the card says"},
+    {.section = "device", .key = "library", .type = M2C_OPT_STR,
+     .offset = AT(device.library), .def = "", .readers = "all",
+     .help = "cuda: a folder where its libraries (libcuda.so.1, libnvrtc.so.*, "
+             "libcublas.so.*) are looked for first"},
+    {.section = "device", .key = "cache", .type = M2C_OPT_STR, .offset = AT(device.cache),
+     .def = "", .readers = "all",
+     .help = "folder of compiled kernels; empty: $XDG_CACHE_HOME/m2c or ~/.cache/m2c"},
 
     {.section = "kv", .key = "dtype", .type = M2C_OPT_NAME, .offset = AT(kv.dtype),
      .def = "f32", .choices = kv_types, .readers = "all", .help = "type of the KV cache"},

@@ -3,6 +3,7 @@
  *
  *   kernels [--backend B] [--platform P] [--index N] [--max-alloc BYTES] [--isa I]
  *           [--seed N] [--cases N] [--op NAME] [--only K] [--small]
+ *           [--library DIR] [--cache DIR] [--gemm own|auto] [--copy HOW]
  *   --small keeps shapes to what an interpreter gets through.
  *   kernels --self-check      faults that the checks must find
  *   kernels --bench [...]     GB/s of each op and type
@@ -190,6 +191,14 @@ static void parse(struct options *o, int argc, char **argv)
             o->dev.index = (int)number(flag, value);
         else if (strcmp(flag, "--max-alloc") == 0)
             o->dev.max_alloc = number(flag, value);
+        else if (strcmp(flag, "--library") == 0)
+            o->dev.library = value;
+        else if (strcmp(flag, "--cache") == 0)
+            o->dev.cache = value;
+        else if (strcmp(flag, "--gemm") == 0)
+            o->dev.gemm = value;
+        else if (strcmp(flag, "--copy") == 0)
+            o->dev.copy = value;
         else if (strcmp(flag, "--seed") == 0)
             o->seed = number(flag, value);
         else if (strcmp(flag, "--cases") == 0)

@@ -23,6 +23,8 @@ def include_fault(here, target):
     if target in GENERATED:
         return None
     there = target.split("/")[0] if "/" in target else None
+    if target.startswith("kernels/"):  # what kernels and the host that launches them share
+        return None if here == "dev" else f'"{target}": only dev launches kernels'
     if there not in FLOORS:
         return f'"{target}": include from src/, as "module/file.h"'
     if there != here and target.endswith("_impl.h"):
@@ -41,8 +43,10 @@ def include_fault(here, target):
            {"src/base/ini.c": '#include "ini.h"\n'},
            {"src/tier/hbm.c": '#include "dev/dev_impl.h"\n'},
            {"src/exp/run.c": '#include "experiments/decode.h"\n'},
+           {"src/tier/hbm.c": '#include "kernels/cuda/args.h"\n'},
            {"src/attic/x.c": '#include "base/base.h"\n'}],
-      good={"src/tier/hbm.c": '#include "tier/tier.h"\n#include "policy/policy.h"\n'
+      good={"src/dev/cuda.c": '#include "kernels/cuda/args.h"\n',
+            "src/tier/hbm.c": '#include "tier/tier.h"\n#include "policy/policy.h"\n'
                               '/* #include "exp/exp.h" */\n#include "tier/tier_impl.h"\n',
             "experiments/decode.c": '#include "exp/exp.h"\n#include "m2c_config.h"\n'})
 def floors(files):
