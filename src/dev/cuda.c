@@ -51,9 +51,9 @@ static int find_device(struct m2c_cuda *c, int index, struct m2c_err *err)
     r = r < 0 ? r : m2c_cuda_check(&c->cu, c->cu.device_count(&n), "cuDeviceGetCount", err);
     if (r == 0 && n == 0)
         return m2c_fail(err, -ENODEV, "the driver has no device");
-    if (r == 0 && index >= n)
-        return m2c_fail(err, -ENODEV, n == 1 ? "there is device 0 only, not %d"
-                                             : "there is no device %d of %d", index, n);
+    if (r == 0 && (index < 0 || index >= n))
+        return m2c_fail(err, -ENODEV, "there is no device %d; there %s %d", index,
+                        n == 1 ? "is" : "are", n);
     return r < 0 ? r
                  : m2c_cuda_check(&c->cu, c->cu.device(&c->device, index), "cuDeviceGet",
                                   err);

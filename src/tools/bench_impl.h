@@ -14,7 +14,7 @@ extern "C" {
 enum { BENCH_REPS = 1001, BENCH_KINDS = 48, BENCH_ROWS = 64, BENCH_SIDES = 2 };
 
 struct bench_settings {
-    const char *isa, *backend, *platform; /* backend: the other one, or NULL */
+    const char *isa, *backend, *platform, *library; /* backend: the other one, or NULL */
     int64_t threads, index, reps, dim, hidden, active_percent;
     uint64_t bytes; /* of the buffer of weights; 0: chosen by the machine */
     bool json;

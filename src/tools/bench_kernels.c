@@ -163,13 +163,15 @@ static int bench_main(int argc, char **argv, const char *name, const char *brief
          "its platform, as device.platform"},
         {"--index", 0, M2C_FLAG_INT, &b.s.index, "N", NULL, 0, 255,
          "its device, as device.index"},
+        {"--library", 0, M2C_FLAG_STR, &b.s.library, "DIR", NULL, 0, 0,
+         "where its libraries are looked for first, as device.library"},
     };
     const struct m2c_cli cli = {.name = name,
                                 .args = "",
                                 .brief = brief,
                                 .flags = flags,
                                 .n_flags = kernels ? M2C_COUNTOF(flags)
-                                                   : M2C_COUNTOF(flags) - 6};
+                                                   : M2C_COUNTOF(flags) - 7};
     int code;
     if (!m2c_cli_parse(&cli, argc, argv, NULL, NULL, &code))
         return code;

@@ -366,6 +366,7 @@ int bench_open(struct bench *b, struct m2c_err *err)
         .backend = "cpu", .threads = (unsigned)b->s.threads, .isa = b->s.isa};
     struct m2c_dev_cfg other = {.backend = b->s.backend,
                                 .platform = b->s.platform,
+                                .library = b->s.library,
                                 .index = (int)b->s.index,
                                 .threads = (unsigned)b->s.threads};
     set_sizes(b);

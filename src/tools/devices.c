@@ -40,13 +40,14 @@ static json_t *describe(const struct m2c_dev *dev, int index, int test,
 
 /* Appends every device of a backend; its first is named even if it is not
  * there, with the reason. */
-static void list_backend(const struct m2c_plugin *b, json_t *list, int *code)
+static void list_backend(const struct m2c_plugin *b, const char *library, json_t *list,
+                         int *code)
 {
     for (int index = 0;; index++) {
         struct m2c_err err = {0};
         struct m2c_dev *dev = NULL;
         const struct m2c_dev_cfg cfg = {
-            .backend = b->name, .index = index, .isa = "auto"};
+            .backend = b->name, .index = index, .isa = "auto", .library = library};
         int r = m2c_dev_open(&dev, &cfg, &err);
         if (r == -ENODEV && index > 0)
             return;
@@ -119,7 +120,13 @@ static void print(const json_t *list)
 int m2c_cmd_devices(int argc, char **argv)
 {
     bool json = false;
+    const char *library = NULL;
     const struct m2c_flag flags[] = {
+        {.name = "--library",
+         .kind = M2C_FLAG_STR,
+         .dest = &library,
+         .arg = "DIR",
+         .help = "where the CUDA libraries are looked for first, as device.library"},
         {.name = "--json",
          .kind = M2C_FLAG_ON,
          .dest = &json,
@@ -137,7 +144,7 @@ int m2c_cmd_devices(int argc, char **argv)
     json_t *list = json_array();
     code = M2C_EXIT_OK;
     for (const struct m2c_plugin *const *b = m2c_dev_backends(); *b; b++)
-        list_backend(*b, list, &code);
+        list_backend(*b, library, list, &code);
     if (json) {
         int r = m2c_cli_json(json_pack("{s:o}", "devices", list));
         return r == M2C_EXIT_OK ? code : r;

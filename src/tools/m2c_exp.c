@@ -154,6 +154,10 @@ static int selftest(const struct m2c_optset *set, bool *wrong, struct m2c_err *e
         .backend = m2c_optset_get(set, "device", "backend"),
         .platform = m2c_optset_get(set, "device", "platform"),
         .isa = m2c_optset_get(set, "device", "isa"),
+        .gemm = m2c_optset_get(set, "device", "gemm"),
+        .copy = m2c_optset_get(set, "device", "copy"),
+        .library = m2c_optset_get(set, "device", "library"),
+        .cache = m2c_optset_get(set, "device", "cache"),
         .index = (int)strtol(m2c_optset_get(set, "device", "index"), NULL, 10)};
     int r = m2c_dev_open(&dev, &cfg, err);
     if (r == 0 && strcmp(cfg.backend, "null") != 0) /* which computes nothing */

@@ -4,7 +4,8 @@
  * I2: everything active at one class is the dense path at that class, bit for
  * bit. I3, I4: budgets and counts hold at every token of every run.
  *
- *   test_invariants [--backend B] [--platform P] [--index N]
+ *   test_invariants [--backend B] [--platform P] [--index N] [--library DIR]
+ *                   [--cache DIR] [--gemm own|auto] [--quick yes]
  *
  * On another backend than the cpu the grid is smaller, and a device that makes
  * large buffers of several allocations has to give the same numbers, too. */
@@ -24,14 +25,14 @@
 #include <string.h>
 
 enum {
-    TOKENS = 10,
+    TOKENS = 10, QUICK_TOKENS = 2, /* for devices that are emulated */
     SHADOW_LISTS = sizeof(struct m2c_neuron_ref) + sizeof(float),
     SMALL_ALLOC = 192 << 10 /* units, shadow and dense weights need several */
 };
 
 static struct model model;
 static struct m2c_dev_cfg device = {.backend = "cpu", .isa = "auto"};
-static bool whole_grid = true, unified; /* of the device */
+static bool whole_grid = true, quick, unified; /* unified: of the device */
 
 static void base_cfg(double hbm_share, struct m2c_engine_cfg *cfg)
 {
@@ -58,7 +59,7 @@ static struct m2c_hash128 run(const struct m2c_engine_cfg *cfg, uint64_t *misses
     assert_int_equal(m2c_hasher_open(&h), 0);
     const struct m2c_piece *p = &model.text.piece[0];
     struct m2c_tier_counters c;
-    for (uint32_t i = 0; i < TOKENS; i++) {
+    for (uint32_t i = 0; i < (quick ? QUICK_TOKENS : TOKENS); i++) {
         const float *logits;
         if (m2c_engine_decode(e, i ? p->ids[i - 1] : 0, &logits, &err) < 0 ||
             m2c_tier_check(m2c_engine_tier(e), &err) < 0)
@@ -100,7 +101,7 @@ static void tiering_changes_nothing(void **state)
     uint64_t misses, most = 0, least = UINT64_MAX;
     int n = 0;
     (void)state;
-    for (int i = 0; i < 5 * 3 * 2 * 2 * 2; i += whole_grid ? 1 : 7) {
+    for (int i = 0; i < 5 * 3 * 2 * 2 * 2; i += whole_grid ? 1 : quick ? 29 : 7) {
         struct m2c_engine_cfg cfg;
         char what[128];
         base_cfg(hbm[i % 5], &cfg);
@@ -125,7 +126,8 @@ static void tiering_changes_nothing(void **state)
     assert_true(most > least);
     char hex[33];
     m2c_hash_hex(first, hex);
-    print_message("%d runs, %d tokens each: logits %s, misses %llu to %llu\n", n, TOKENS,
+    print_message("%d runs, %d tokens each: logits %s, misses %llu to %llu\n", n,
+                  quick ? QUICK_TOKENS : TOKENS,
                   hex, (unsigned long long)least, (unsigned long long)most);
 }
 
@@ -152,7 +154,7 @@ static void unified_and_dram_sizes_change_nothing(void **state)
 static void all_active_is_dense(void **state)
 {
     (void)state;
-    for (unsigned c = 0; c < 3; c++) {
+    for (unsigned c = 0; c < 3; c += quick ? 2 : 1) {
         struct m2c_engine_cfg dense, tiers;
         uint64_t misses;
         dense_cfg(&dense);
@@ -207,6 +209,14 @@ static void parse(int argc, char **argv)
             device.platform = argv[i + 1];
         else if (strcmp(argv[i], "--index") == 0)
             device.index = atoi(argv[i + 1]);
+        else if (strcmp(argv[i], "--library") == 0)
+            device.library = argv[i + 1];
+        else if (strcmp(argv[i], "--cache") == 0)
+            device.cache = argv[i + 1];
+        else if (strcmp(argv[i], "--gemm") == 0)
+            device.gemm = argv[i + 1];
+        else if (strcmp(argv[i], "--quick") == 0)
+            quick = true;
     }
     whole_grid = strcmp(device.backend, "cpu") == 0;
 }

@@ -19,7 +19,7 @@
  *     fail=N      the Nth call that can fail does: out of memory where it
  *                 allocates, else an unknown error
  *     lost=N      from the Nth call on, all fail: the device is gone
- *     nobatch=1   there is no cuMemcpyBatchAsync
+ *     tell=1      says on stderr which call failed, and how many there were
  *     broken=FILE NVRTC finds an error in FILE.cu
  *     unwaited=1  events let through what they should hold back: what a test
  *                 must notice */

@@ -20,7 +20,7 @@ struct CUmod_st {
 };
 
 static struct options {
-    int devices, arch, sms, driver, fail, lost, nobatch, unwaited;
+    int devices, arch, sms, driver, fail, lost, unwaited, tell;
     size_t memory;
     char broken[64];
 } opt;
@@ -58,7 +58,7 @@ static void set(const char *name, const char *value)
         int *to;
     } ints[] = {{"devices", &opt.devices}, {"arch", &opt.arch},       {"sms", &opt.sms},
                 {"driver", &opt.driver},   {"fail", &opt.fail},       {"lost", &opt.lost},
-                {"nobatch", &opt.nobatch}, {"unwaited", &opt.unwaited}};
+                {"tell", &opt.tell},       {"unwaited", &opt.unwaited}};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
         if (strcmp(name, ints[i].name) == 0) {
             *ints[i].to = atoi(value);
@@ -113,8 +113,8 @@ int fake_call(const char *name, int code)
         return 999;
     }
     if (opt.fail && calls == (unsigned)opt.fail) {
-        if (getenv("M2C_FAKE_CUDA_TELL"))
-            fprintf(stderr, "fake CUDA: call %u, %s, fails as asked\n", calls, name);
+        if (opt.tell)
+            fprintf(stderr, "fake call %u, %s, fails as asked\n", calls, name);
         return code;
     }
     return 0;
@@ -199,6 +199,8 @@ __attribute__((destructor)) static void at_the_end(void)
     if (fake_live())
         fake_fault("%u allocations are left, %zu bytes of device memory", fake_live(),
                    fake_used());
+    if (opt.tell)
+        fprintf(stderr, "fake calls: %u\n", calls);
     if (faults) {
         fflush(NULL);
         _exit(99);
@@ -502,10 +504,11 @@ int cuStreamDestroy_v2(m2c_cu_stream s)
 int cuStreamSynchronize(m2c_cu_stream s)
 {
     int r = enter("cuStreamSynchronize", UNKNOWN);
-    if (r || !is_stream(s))
+    if (!is_stream(s))
         return r ? r : HANDLE;
-    fake_run(s);
-    return current->broken;
+    if (current && !current->broken)
+        fake_run(s); /* what a wait reports comes after the wait */
+    return r ? r : current->broken;
 }
 
 int cuStreamWaitEvent(m2c_cu_stream s, m2c_cu_event ev, unsigned flags)
@@ -547,10 +550,11 @@ int cuEventRecord(m2c_cu_event ev, m2c_cu_stream s)
 int cuEventSynchronize(m2c_cu_event ev)
 {
     int r = enter("cuEventSynchronize", UNKNOWN);
-    if (r || !is_event(ev))
+    if (!is_event(ev))
         return r ? r : HANDLE;
-    fake_run_event(ev);
-    return current->broken;
+    if (current && !current->broken)
+        fake_run_event(ev);
+    return r ? r : current->broken;
 }
 
 int cuEventQuery(m2c_cu_event ev)
