@@ -101,6 +101,8 @@ static int read_limits(struct m2c_dev *dev, struct m2c_err *err)
     info->gemm_rows = M2C_K_GEMM_ROWS;
     info->threads = (unsigned)sms;
     info->unified = false;
+    snprintf(info->copies, sizeof info->copies, "each gather%s",
+             c->cu.copy_batch || c->cu.copy_batch2 ? " batch" : "");
     return 0;
 }
 

@@ -72,6 +72,21 @@ static int set_limit(struct m2c_dev *dev, struct m2c_err *err)
     return 0;
 }
 
+/* A way of copying that the backend does not have is refused, not ignored. */
+static int check_copy(const struct m2c_dev *dev, struct m2c_err *err)
+{
+    const char *want = dev->cfg.copy, *at = dev->info.copies;
+    if (!want || strcmp(want, "auto") == 0)
+        return 0;
+    for (size_t n; *at; at += n, at += *at == ' ') {
+        n = strcspn(at, " ");
+        if (strlen(want) == n && strncmp(at, want, n) == 0)
+            return 0;
+    }
+    return m2c_fail(err, -ENOTSUP, "device.copy = %s: %s copies by: auto %s", want,
+                    dev->info.name, dev->info.copies);
+}
+
 int m2c_dev_open_ops(struct m2c_dev **out, const struct m2c_dev_ops *ops,
                      const struct m2c_dev_cfg *cfg, struct m2c_err *err)
 {
@@ -86,7 +101,10 @@ int m2c_dev_open_ops(struct m2c_dev **out, const struct m2c_dev_ops *ops,
     dev->ops = ops;
     dev->cfg = *cfg;
     snprintf(dev->info.backend, sizeof dev->info.backend, "%s", ops->p.name);
+    snprintf(dev->info.copies, sizeof dev->info.copies, "each");
     r = ops->open(dev, err);
+    if (r == 0)
+        r = check_copy(dev, err);
     if (r == 0)
         r = set_limit(dev, err);
     if (r < 0) {

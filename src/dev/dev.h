@@ -57,6 +57,7 @@ struct m2c_dev_info {
     uint32_t ffn_seg_neurons_min; /* see m2c_dev_seg_neurons */
     uint32_t gemm_rows;      /* MATMUL with rows >= this may have other bits */
     unsigned threads;
+    char copies[32];         /* how batches can travel: words for cfg.copy, by blanks */
     bool unified;            /* ops may read PINNED and HOST memory directly */
 };
 

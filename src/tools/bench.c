@@ -11,6 +11,7 @@ static const struct {
     const char *brief;
 } benches[] = {
     {"kernels", m2c_cmd_bench_kernels, "the CPU's kernels against its memory"},
+    {"copy", m2c_cmd_bench_copy, "copies to a device, small and large, and beside its work"},
     {"mem", m2c_cmd_bench_mem, "how fast this machine reads memory"},
     {"io", m2c_cmd_bench_io, "reads of a file as the DRAM tier makes them"},
 };

@@ -14,6 +14,7 @@ int m2c_cmd_devices(int argc, char **argv);
 int m2c_cmd_bench(int argc, char **argv);
 int m2c_cmd_bench_io(int argc, char **argv);
 int m2c_cmd_bench_kernels(int argc, char **argv);
+int m2c_cmd_bench_copy(int argc, char **argv);
 int m2c_cmd_bench_mem(int argc, char **argv);
 int m2c_cmd_eval(int argc, char **argv);
 int m2c_cmd_export(int argc, char **argv);
