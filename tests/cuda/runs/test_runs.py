@@ -14,6 +14,7 @@ import tempfile
 
 M2C, EXP, FAKE = sys.argv[1:4]
 SOURCE = os.environ["M2C_SOURCE"]
+CARD = ("device.backend=cuda", "device.copy=gather")
 
 
 def run(*args, fake="", code=0):
@@ -27,7 +28,7 @@ def run(*args, fake="", code=0):
 def sweep(folder, name, store, *sets, fake="", code=0):
     out = os.path.join(folder, name)
     keys = [f"model.path={store}", f"device.library={FAKE}",
-            f"device.cache={folder}/cache", "device.gemm=own", "device.copy=gather",
+            f"device.cache={folder}/cache", "device.gemm=own",
             "decode.prompt_tokens=2", "decode.new_tokens=2", "decode.prefill=sparse",
             "text.tokens=6", "text.kl=off", "experiment.warmup=0",
             f"decode.prompt_file={SOURCE}/data/sample.txt",
@@ -53,7 +54,7 @@ def calls(p):
 
 def fail_call(folder, store, n, want):
     """Whether both points are there after call n failed; else the first is not."""
-    p, records = sweep(folder, f"fail{n}", store, "device.backend=cuda",
+    p, records = sweep(folder, f"fail{n}", store, *CARD,
                        "sweep.hbm.policy=atu|lru", fake=f"fail={n},tell=1", code=None)
     status = [r["status"] for r in records]
     assert p.returncode in (0, 3) and "fake CUDA:" not in p.stderr, (n, p.returncode, p.stderr)
@@ -83,7 +84,7 @@ def main():
         assert all(d["self_test"] == "passed" for d in cards), cards
 
         cpu = sweep(folder, "cpu", store, "device.backend=cpu", "sweep.hbm.policy=atu")[1]
-        p, cuda = sweep(folder, "cuda", store, "device.backend=cuda", "sweep.hbm.policy=atu",
+        p, cuda = sweep(folder, "cuda", store, *CARD, "sweep.hbm.policy=atu",
                         fake="tell=1")
         one = calls(p)
         assert len(cpu) == len(cuda) == 1, (cpu, cuda)
@@ -91,7 +92,7 @@ def main():
         assert abs(nll(cpu[0]) - nll(cuda[0])) < 1e-3
 
         # The two points of a sweep make as many calls each; the self-test is before.
-        p, _ = sweep(folder, "two", store, "device.backend=cuda",
+        p, _ = sweep(folder, "two", store, *CARD,
                      "sweep.hbm.policy=atu|lru", fake="tell=1")
         point = calls(p) - one
         first = one - point
