@@ -253,6 +253,44 @@ static int ffn_sum(struct m2c_cuda_queue *q, const struct m2c_ffn_sum_args *c,
     RUN(M2C_CUDA_ffn_sum, ffn_sum, a);
 }
 
+static int argmax(struct m2c_cuda_queue *q, const struct m2c_argmax_args *c,
+                  struct m2c_err *err)
+{
+    const struct m2c_k_argmax a = {
+        .x = m2c_cuda_at(c->x), .out = m2c_cuda_at(c->out), .rows = c->rows, .n = c->n};
+    RUN(M2C_CUDA_argmax, argmax, a);
+}
+
+static int choose(struct m2c_cuda_queue *q, const struct m2c_select_args *c,
+                  struct m2c_err *err)
+{
+    const struct m2c_k_select a = {.scores = m2c_cuda_at(c->scores),
+                                   .splits = m2c_cuda_at(c->splits),
+                                   .wants = m2c_cuda_at(c->wants),
+                                   .counts = m2c_cuda_at(c->counts),
+                                   .n = c->n,
+                                   .k = c->k,
+                                   .n_classes = c->n_classes,
+                                   .magnitude = c->magnitude,
+                                   .positive_only = c->positive_only};
+    RUN(M2C_CUDA_select, select, a);
+}
+
+static int lookup(struct m2c_cuda_queue *q, const struct m2c_lookup_args *c,
+                  struct m2c_err *err)
+{
+    const struct m2c_k_lookup a = {.wants = m2c_cuda_at(c->wants),
+                                   .n_wants = m2c_cuda_at(c->n_wants),
+                                   .table = m2c_cuda_at(c->table),
+                                   .list = m2c_cuda_at(c->list),
+                                   .misses = m2c_cuda_at(c->misses),
+                                   .counts = m2c_cuda_at(c->counts),
+                                   .k = c->k,
+                                   .n_classes = c->n_classes,
+                                   .n_neurons = c->n_neurons};
+    RUN(M2C_CUDA_lookup, lookup, a);
+}
+
 /* ---- the hooks ---- */
 
 bool m2c_cuda_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type)
@@ -263,7 +301,7 @@ bool m2c_cuda_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type 
     case M2C_OP_MATMUL:
     case M2C_OP_FFN_UP:
     case M2C_OP_FFN_DOWN:
-        return (unsigned)type < M2C_N_TYPES;
+        return (unsigned)type <= M2C_I4;
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION:
         return type == M2C_F32 || type == M2C_F16;
@@ -297,6 +335,11 @@ static bool is_empty(const struct m2c_call *c)
         return c->u.ffn_down.rows == 0 || c->u.ffn_down.n == 0;
     case M2C_OP_FFN_SUM:
         return c->u.ffn_sum.rows == 0 || c->u.ffn_sum.dim == 0 || c->u.ffn_sum.segments == 0;
+    case M2C_OP_ARGMAX:
+        return c->u.argmax.rows == 0;
+    case M2C_OP_SELECT: /* these write their counts whatever there is */
+    case M2C_OP_LOOKUP:
+        return false;
     case M2C_N_OPS:
         break;
     }
@@ -330,6 +373,12 @@ int m2c_cuda_launch(struct m2c_queue *mq, const struct m2c_call *c, struct m2c_e
         return ffn_down(q, &c->u.ffn_down, err);
     case M2C_OP_FFN_SUM:
         return ffn_sum(q, &c->u.ffn_sum, err);
+    case M2C_OP_ARGMAX:
+        return argmax(q, &c->u.argmax, err);
+    case M2C_OP_SELECT:
+        return choose(q, &c->u.select, err);
+    case M2C_OP_LOOKUP:
+        return lookup(q, &c->u.lookup, err);
     case M2C_N_OPS:
         break;
     }

@@ -260,6 +260,45 @@ static void run_ffn_sum(struct run *run, const struct m2c_ffn_sum_args *a)
     RUN(ffn_sum, k);
 }
 
+static void run_argmax(struct run *run, const struct m2c_argmax_args *a)
+{
+    struct m2c_k_argmax k = {.x = at(run, a->x, 4 * (uint64_t)a->rows * a->n),
+                             .out = at(run, a->out, 4 * (uint64_t)a->rows),
+                             .rows = a->rows,
+                             .n = a->n};
+    RUN(argmax, k);
+}
+
+static void run_select(struct run *run, const struct m2c_select_args *a)
+{
+    struct m2c_k_select k = {
+        .scores = at(run, a->scores, 4 * (uint64_t)a->n),
+        .splits = at(run, a->splits, 4 * ((uint64_t)a->k + 1) * a->n_classes),
+        .wants = at(run, a->wants, (uint64_t)a->k * sizeof(struct m2c_want)),
+        .counts = at(run, a->counts, 4 * ((uint64_t)a->n_classes + 1)),
+        .n = a->n,
+        .k = a->k,
+        .n_classes = a->n_classes,
+        .magnitude = a->magnitude,
+        .positive_only = a->positive_only};
+    RUN(select, k);
+}
+
+static void run_lookup(struct run *run, const struct m2c_lookup_args *a)
+{
+    struct m2c_k_lookup k = {
+        .wants = at(run, a->wants, (uint64_t)a->k * sizeof(struct m2c_want)),
+        .n_wants = at(run, a->n_wants, 4),
+        .table = at(run, a->table, 4 * (uint64_t)a->n_classes * a->n_neurons),
+        .list = at(run, a->list, (uint64_t)a->k * sizeof(struct m2c_neuron_ref)),
+        .misses = at(run, a->misses, (uint64_t)a->k * sizeof(struct m2c_want)),
+        .counts = at(run, a->counts, 16),
+        .k = a->k,
+        .n_classes = a->n_classes,
+        .n_neurons = a->n_neurons};
+    RUN(lookup, k);
+}
+
 /* ---- the device ---- */
 
 static int launch_call(struct m2c_queue *q, const struct m2c_call *c, struct m2c_err *err)
@@ -276,6 +315,9 @@ static int launch_call(struct m2c_queue *q, const struct m2c_call *c, struct m2c
     case M2C_OP_FFN_UP: run_ffn_up(&r, &c->u.ffn_up); break;
     case M2C_OP_FFN_DOWN: run_ffn_down(&r, &c->u.ffn_down); break;
     case M2C_OP_FFN_SUM: run_ffn_sum(&r, &c->u.ffn_sum); break;
+    case M2C_OP_ARGMAX: run_argmax(&r, &c->u.argmax); break;
+    case M2C_OP_SELECT: run_select(&r, &c->u.select); break;
+    case M2C_OP_LOOKUP: run_lookup(&r, &c->u.lookup); break;
     case M2C_N_OPS: break;
     }
     for (unsigned i = 0; i < r.n_ranges; i++)
