@@ -136,12 +136,13 @@ wait_for_python()
 
 configuration gcc gcc --
 if ! $quick; then
-    configuration clang clang --
-    configuration sanitize clang --no-suite lint --timeout-multiplier 4 -- \
+    # Suite oracle is long, and of figures that no compiler changes: once is enough.
+    configuration clang clang --no-suite oracle --
+    configuration sanitize clang --no-suite lint --no-suite oracle --timeout-multiplier 4 -- \
         --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
     configuration tsan clang --suite tsan --timeout-multiplier 4 -- \
         --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
-    configuration minimal gcc --no-suite lint --no-suite nvrtc -- --auto-features=disabled
+    configuration minimal gcc --no-suite lint --no-suite nvrtc --no-suite oracle -- --auto-features=disabled
 fi
 
 count() { awk -v r="$1" '$2 == r { n++ } END { print n + 0 }' "$results"; }

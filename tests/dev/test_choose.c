@@ -288,8 +288,8 @@ static void wants_are_checked(void **state)
     w[0] = (struct m2c_want){.id = 5};
     w[1] = (struct m2c_want){.id = 5};
     struct m2c_call c = lookup_call(g);
-    launch(g, &c);
-    assert_int_equal(finish(g), -EINVAL);
+    int r = m2c_queue_launch(g->q, &c, &g->err); /* which may have run it already */
+    assert_int_equal(r == 0 ? finish(g) : r, -EINVAL);
     assert_non_null(strstr(g->err.msg, "want 1 of 2: neuron 5 after 5"));
 }
 

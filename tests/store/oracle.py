@@ -307,6 +307,7 @@ def check_rank(path):
         a = {k: plain(v) for k, v in f["meta"].attrs.items()}
         assert a.pop("version") == 2 and a.pop("shape") == [index.pop("layers"), index["n"]]
         n, offsets = index.pop("n"), index.pop("offsets")
+        assert index.pop("predictors") == [] and "predictors" not in f
         assert index == a and a["tokens"] == 12345678901, f"{index}, {a}"
         assert sorted(f["layers"]) == [str(i) for i in range(len(offsets))]
         for layer, at in enumerate(offsets):
