@@ -5,13 +5,14 @@ import json
 import os
 import sys
 
-HOST = ("cpu", "null")
+HOST = ("cpu", "null")          # of backends, beside OpenCL's processors
 
 
 def gpus(path):
     with open(path, encoding="utf-8") as f:
         listed = [d for d in json.load(f)["devices"] if d["backend"] not in HOST]
-    return listed, [d for d in listed if "ops" in d and d["self_test"] == "passed"]
+    return listed, [d for d in listed if "ops" in d and d["self_test"] == "passed"
+                    and not d["processor"]]
 
 
 def devices(path):

@@ -70,6 +70,7 @@ static int open_cpu(struct m2c_dev *dev, struct m2c_err *err)
     info->gemm_rows = m2c_cpu_gemm_rows(c->isa);
     info->threads = m2c_pool_threads(c->pool);
     info->unified = true;
+    info->processor = true;
     return 0;
 }
 

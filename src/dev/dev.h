@@ -59,6 +59,7 @@ struct m2c_dev_info {
     unsigned threads;
     char copies[32];         /* how batches can travel: words for cfg.copy, by blanks */
     bool unified;            /* ops may read PINNED and HOST memory directly */
+    bool processor;          /* it is the host's own processor */
 };
 
 /* Registered backends, in probing order, NULL-terminated. */

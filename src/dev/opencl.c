@@ -214,7 +214,8 @@ static int choose_shape(struct m2c_dev *dev, struct m2c_err *err)
     const char *isa = dev->cfg.isa ? dev->cfg.isa : "auto";
     cl_ulong type = NUMBER(c->device, CL_DEVICE_TYPE, cl_device_type);
     unsigned most = power_of_two(NUMBER(c->device, CL_DEVICE_MAX_WORK_GROUP_SIZE, size_t));
-    bool team = !(type & CL_DEVICE_TYPE_CPU);
+    dev->info.processor = type & CL_DEVICE_TYPE_CPU;
+    bool team = !dev->info.processor;
     if (strcmp(isa, "auto") != 0) {
         team = strcmp(isa, "team") == 0;
         if (!team && strcmp(isa, "vector") != 0)

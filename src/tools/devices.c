@@ -29,12 +29,12 @@ static json_t *describe(const struct m2c_dev *dev, int index, int test,
 {
     const struct m2c_dev_info *i = m2c_dev_info(dev);
     const char *word = test == 0 ? "passed" : test == -ENOTSUP ? "none" : "failed";
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:b, s:s, s:s?, s:o}",
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:b, s:b, s:s, s:s?, s:o}",
                      "backend", i->backend, "index", index, "name", i->name, "driver",
                      i->driver, "isa", i->isa, "memory_bytes", (json_int_t)i->mem_bytes,
                      "max_alloc_bytes", (json_int_t)i->max_alloc, "piece_bytes",
-                     (json_int_t)i->piece_bytes, "threads",
-                     (int)i->threads, "unified", i->unified, "self_test", word, "fault",
+                     (json_int_t)i->piece_bytes, "threads", (int)i->threads, "unified",
+                     i->unified, "processor", i->processor, "self_test", word, "fault",
                      test < 0 ? err->msg : NULL, "ops", ops_of(dev));
 }
 
