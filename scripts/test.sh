@@ -66,7 +66,7 @@ build()
     shift 2
     if [ ! -f "$dir/build.ninja" ]; then
         rm -rf "$dir"
-        CC=$cc meson setup "$dir" -Dwerror=true -Dtests=enabled "$@" \
+        CC=$cc CXX=${cc/gcc/g}++ meson setup "$dir" -Dwerror=true -Dtests=enabled "$@" \
             >"$logs/$name.setup.log" 2>&1 || { cat "$logs/$name.setup.log"; return 1; }
     fi
     ninja -C "$dir" -j "$jobs" >"$logs/$name.build.log" 2>&1 || {
