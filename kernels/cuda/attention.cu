@@ -117,7 +117,8 @@ M2C_INLINE void finish(const m2c_k_attention &a, const query &q, const warp_part
         sum = fmaf(w[i].sum, keep[i], sum);
     }
     const m2c_u64 at = (m2c_u64)q.row * a.heads + q.head;
-    float *part = (float *)a.part + (at * a.splits + blockIdx.y) * (a.head_dim + 2);
+    const m2c_u64 place = (at * a.splits + blockIdx.y) * (a.head_dim + 2);
+    float *part = a.splits > 1 ? (float *)a.part + place : nullptr; /* else there is none */
     float *out = a.splits > 1 ? part : (float *)a.out + at * a.head_dim;
     for (m2c_u32 j = threadIdx.x; j < a.head_dim; j += M2C_K_ATT_BLOCK) {
         float o = 0;

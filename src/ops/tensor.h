@@ -30,10 +30,10 @@ static inline struct m2c_mem m2c_mem_at(struct m2c_mem m, size_t off)
     return m;
 }
 
-/* Host address; the buffer must be host-visible. */
+/* Host address; NULL where the buffer is not host-visible. */
 static inline void *m2c_mem_host(struct m2c_mem m)
 {
-    return m.buf ? (unsigned char *)m.buf->host + m.off : NULL;
+    return m.buf && m.buf->host ? (unsigned char *)m.buf->host + m.off : NULL;
 }
 
 /* A matrix, row-major, rows × cols. A grouped type (I8, I4) quantises along

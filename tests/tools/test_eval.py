@@ -12,7 +12,7 @@ M2C = sys.argv[1]
 SOURCE = os.environ["M2C_SOURCE"]
 TINY = os.path.join(SOURCE, "data", "tiny")
 TASKS = os.path.join(SOURCE, "data", "tasks.jsonl")
-LIMIT = 6 if "--sanitized" in sys.argv else 16
+LIMIT = 10 if "--sanitized" in sys.argv else 16
 
 
 def m2c(*args, ok=0):
