@@ -15,6 +15,9 @@ ROOT = os.environ.get("M2C_SOURCE", ".")
 
 def run(*args, code=0):
     p = subprocess.run([M2C, *args], capture_output=True, text=True)
+    if "no PCRE2" in p.stderr:
+        print("skipped: this build has no PCRE2 for the tokenizer")
+        sys.exit(77)
     assert p.returncode == code, (args, p.returncode, p.stderr)
     return p.stdout if code == 0 else p.stderr
 

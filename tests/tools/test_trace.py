@@ -28,6 +28,9 @@ class Test:
         """Runs m2c; the last line of stderr must contain `say`."""
         run = subprocess.run([M2C, *args], capture_output=True, text=True, check=False)
         last = (run.stderr.splitlines() or [""])[-1]
+        if "no PCRE2" in run.stderr:
+            print("skipped: this build has no PCRE2 for the tokenizer")
+            sys.exit(77)
         assert run.returncode == code, f"{args}: exit {run.returncode}: {run.stderr}"
         assert say in last, f"{args}: '{say}' is not in '{last}'"
         if code:
