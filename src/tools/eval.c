@@ -194,10 +194,7 @@ int m2c_cmd_eval(int argc, char **argv)
     struct m2c_session s;
     struct m2c_err err = {0};
     struct m2c_log *log = m2c_cli_log();
-    int r = m2c_session_open(&s, model, &sf, &err);
-    if (r == 0 && !s.tok)
-        r = m2c_fail(&err, -ENOENT,
-                     "%s holds no tokenizer; import it with --tokenizer FILE", model);
+    int r = m2c_session_open_text(&s, model, &sf, &err);
     if (r == 0 && a.ctx)
         s.engine.ctx = (uint32_t)a.ctx;
     if (r == 0)

@@ -258,10 +258,7 @@ int m2c_cmd_rank(int argc, char **argv)
     struct m2c_err err = {0};
     struct m2c_log *log = m2c_cli_log();
     json_t *report = NULL;
-    int r = m2c_session_open(&s, a.model, &sf, &err);
-    if (r == 0 && !s.tok)
-        r = m2c_fail(&err, -ENOENT, "%s holds no tokenizer; import it with --tokenizer FILE",
-                     a.model);
+    int r = m2c_session_open_text(&s, a.model, &sf, &err);
     if (r == 0)
         r = rank_text(&s, &a, &report, log, &err);
     if (r < 0)

@@ -143,10 +143,7 @@ int m2c_cmd_run(int argc, char **argv)
     struct m2c_session s;
     struct m2c_engine *e = NULL;
     struct m2c_err err = {0};
-    int r = m2c_session_open(&s, model, &sf, &err);
-    if (r == 0 && !s.tok)
-        r = m2c_fail(&err, -ENOENT, "%s holds no tokenizer; import it with --tokenizer FILE",
-                     model);
+    int r = m2c_session_open_text(&s, model, &sf, &err);
     if (r == 0)
         r = m2c_engine_open(&e, s.store, &s.engine, &err);
     if (r == 0)

@@ -23,6 +23,8 @@ static int settle(struct m2c_session *s, const char *model,
         r = m2c_optset_load(s->set, f->config, err);
     for (size_t i = 0; i < M2C_COUNTOF(dense) && r == 0 && !f->config; i++)
         r = m2c_optset_assign(s->set, dense[i], "default", err);
+    for (size_t i = 0; i < f->n_defaults && r == 0 && !f->config; i++)
+        r = m2c_optset_assign(s->set, f->defaults[i], "default", err);
     for (unsigned i = 0; i < f->set.n && r == 0; i++)
         r = m2c_optset_assign(s->set, f->set.v[i], "--set", err);
     if (r == 0)
@@ -62,6 +64,16 @@ int m2c_session_open(struct m2c_session *s, const char *model,
     r = m2c_settings_engine(&s->cfg, s->store, s->rank, (uint64_t)s->cfg.experiment.seed,
                             &s->engine, err);
     s->config_fault = r < 0;
+    return r;
+}
+
+int m2c_session_open_text(struct m2c_session *s, const char *model,
+                          const struct m2c_session_flags *f, struct m2c_err *err)
+{
+    int r = m2c_session_open(s, model, f, err);
+    if (r == 0 && !s->tok)
+        r = m2c_fail(err, -ENOENT,
+                     "%s holds no tokenizer; import it with --tokenizer FILE", model);
     return r;
 }
 

@@ -13,6 +13,8 @@
 struct m2c_session_flags {
     const char *config, *rank;
     struct m2c_cli_list set;
+    const char *const *defaults; /* [n_defaults] SECTION.KEY=VALUE, on top of the dense */
+    size_t n_defaults;           /* ones where there is no --config; no flag sets them */
 };
 
 #define M2C_SESSION_FLAGS(f)                                                              \
@@ -37,6 +39,10 @@ struct m2c_session {
  * applies on top of that. */
 M2C_MUST_USE int m2c_session_open(struct m2c_session *s, const char *model,
                                   const struct m2c_session_flags *f, struct m2c_err *err);
+/* The same for tools that read text: -ENOENT where the store has no tokenizer. */
+M2C_MUST_USE int m2c_session_open_text(struct m2c_session *s, const char *model,
+                                       const struct m2c_session_flags *f,
+                                       struct m2c_err *err);
 void m2c_session_close(struct m2c_session *s); /* zeroed or half-open is fine */
 /* Prints the error; the exit code that fits. */
 int m2c_session_fail(const struct m2c_session *s, const struct m2c_err *err);

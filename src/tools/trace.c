@@ -94,19 +94,10 @@ static int trace(struct m2c_session *s, const struct args *a, struct m2c_log *lo
     return r;
 }
 
-static void with_defaults(struct m2c_session_flags *f)
-{
-    struct m2c_cli_list given = f->set;
-    f->set.n = 0;
-    for (size_t i = 0; i < M2C_COUNTOF(defaults); i++)
-        f->set.v[f->set.n++] = defaults[i];
-    for (unsigned i = 0; i < given.n && f->set.n < M2C_CLI_LIST; i++)
-        f->set.v[f->set.n++] = given.v[i];
-}
-
 int m2c_cmd_trace(int argc, char **argv)
 {
-    struct m2c_session_flags sf = {0};
+    struct m2c_session_flags sf = {.defaults = defaults,
+                                   .n_defaults = M2C_COUNTOF(defaults)};
     struct args a = {0};
     const struct m2c_flag flags[] = {
         {.name = "--text",
@@ -151,17 +142,10 @@ int m2c_cmd_trace(int argc, char **argv)
         return code;
     if (!a.text || !a.out)
         return m2c_cli_usage(&cli, "--text FILE and -o T.trace.h5 are needed");
-    if (!sf.config && sf.set.n + M2C_COUNTOF(defaults) > M2C_CLI_LIST)
-        return m2c_cli_usage(&cli, "--set is given too often");
-    if (!sf.config)
-        with_defaults(&sf);
     struct m2c_session s;
     struct m2c_err err = {0};
     struct m2c_log *log = m2c_cli_log();
-    int r = m2c_session_open(&s, model, &sf, &err);
-    if (r == 0 && !s.tok)
-        r = m2c_fail(&err, -ENOENT,
-                     "%s holds no tokenizer; import it with --tokenizer FILE", model);
+    int r = m2c_session_open_text(&s, model, &sf, &err);
     if (r == 0)
         r = trace(&s, &a, log, &err);
     code = r < 0 ? m2c_session_fail(&s, &err) : M2C_EXIT_OK;
