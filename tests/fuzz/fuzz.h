@@ -24,6 +24,16 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n);
  * that is good until the next call. */
 const char *fuzz_file(const uint8_t *data, size_t n);
 
+/* All bytes of a file; to be freed. */
+uint8_t *fuzz_read(const char *path, size_t *n);
+uint64_t fuzz_u64(const uint8_t *p);
+
+/* Writes the header (store/userblock.h) of file[n] so that all its sums hold:
+ * file[FUZZ_BLOCK .. head) is under the digest, the index begins it. */
+enum { FUZZ_BLOCK = 4096 };
+void fuzz_seal(uint8_t *file, size_t n, const char *magic, uint32_t version, uint64_t head,
+               uint64_t index_n);
+
 /* abort() with a message when the condition does not hold. */
 #define FUZZ_CHECK(x) fuzz_check(x, #x, __FILE__, __LINE__)
 void fuzz_check(bool holds, const char *what, const char *file, int line);

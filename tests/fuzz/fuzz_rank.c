@@ -13,28 +13,9 @@
 
 #include "store/rank.h"
 
-enum { BLOCK = 4096, OFFSET = 8192, LAYERS = 2, N = 6 };
+enum { BLOCK = FUZZ_BLOCK, OFFSET = 8192, LAYERS = 2, N = 6 };
 
 static const struct m2c_hash128 model = {1, 2};
-
-static uint64_t u64_at(const uint8_t *p)
-{
-    uint64_t x;
-    memcpy(&x, p, 8);
-    return x;
-}
-
-static uint8_t *read_all(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    FUZZ_CHECK(f && fseek(f, 0, SEEK_END) == 0);
-    *n = (size_t)ftell(f);
-    uint8_t *data = malloc(*n);
-    rewind(f);
-    FUZZ_CHECK(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
-    return data;
-}
 
 bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
 {
@@ -52,9 +33,9 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
         snprintf(r->text, sizeof r->text, "a text");
         FUZZ_CHECK(m2c_rank_sort(r) == 0 && m2c_rank_write(r, path, NULL) == 0);
         m2c_rank_free(r);
-        uint8_t *file = read_all(path, &file_n);
+        uint8_t *file = fuzz_read(path, &file_n);
         unlink(path);
-        size_t index_n = (size_t)u64_at(file + 48);
+        size_t index_n = (size_t)fuzz_u64(file + 48);
         FUZZ_CHECK(memcmp(file + OFFSET, "\x89HDF", 4) == 0);
         size = index_n + 1 + file_n - OFFSET;
         seed = malloc(size);
@@ -71,7 +52,6 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
 
 static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
 {
-    const uint32_t version = 2;
     const uint64_t index_n = strnlen((const char *)data, n);
     size_t rest = index_n < n ? n - (size_t)index_n - 1 : 0;
     size_t at = M2C_MAX((size_t)OFFSET, BLOCK + (size_t)index_n);
@@ -80,15 +60,7 @@ static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
     FUZZ_CHECK(b != NULL);
     memcpy(b + BLOCK, data, (size_t)index_n);
     memcpy(b + at, data + n - rest, rest);
-    memcpy(b, "m2crank", 8);
-    memcpy(b + 8, &version, 4);
-    memcpy(b + 16, &(uint64_t){*file_n}, 8);
-    memcpy(b + 24, &(uint64_t){*file_n}, 8);
-    struct m2c_hash128 d = m2c_hash128(b + BLOCK, *file_n - BLOCK);
-    memcpy(b + 32, &d.hi, 8);
-    memcpy(b + 40, &d.lo, 8);
-    memcpy(b + 48, &index_n, 8);
-    memcpy(b + BLOCK - 8, &(uint64_t){m2c_hash64(b, BLOCK - 8)}, 8);
+    fuzz_seal(b, *file_n, "m2crank", 2, *file_n, index_n);
     return b;
 }
 

@@ -17,7 +17,7 @@
 #include "import/import.h"
 #include "store/store.h"
 
-enum { BLOCK = 4096, N_SEEDS = 2 };
+enum { BLOCK = FUZZ_BLOCK, N_SEEDS = 2 };
 
 static void must(int rc, const struct m2c_err *err)
 {
@@ -60,23 +60,10 @@ static uint8_t *make_seed(int which, size_t *n)
     must(m2c_import_open(&im, source, NULL, &err), &err);
     must(m2c_store_import(dest, im, &opts, NULL, &err), &err);
     m2c_import_close(im);
-    FILE *f = fopen(dest, "rb");
-    FUZZ_CHECK(f && fseek(f, 0, SEEK_END) == 0);
-    *n = (size_t)ftell(f);
-    uint8_t *data = malloc(*n);
-    rewind(f);
-    FUZZ_CHECK(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
+    uint8_t *data = fuzz_read(dest, n);
     unlink(source);
     unlink(dest);
     return data;
-}
-
-static uint64_t u64_at(const uint8_t *p)
-{
-    uint64_t x;
-    memcpy(&x, p, 8);
-    return x;
 }
 
 /* From a file to the input that makes it. */
@@ -89,13 +76,13 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
     if (!seeds[i]) {
         size_t file_n, at = BLOCK;
         uint8_t *file = make_seed((int)i, &file_n);
-        size_t index_n = (size_t)u64_at(file + 48);
+        size_t index_n = (size_t)fuzz_u64(file + 48);
         while (memcmp(file + at, "\x89HDF", 4) != 0)
             at += BLOCK;
         sizes[i] = 2 + index_n + 1 + file_n - at;
         uint8_t *p = seeds[i] = malloc(sizes[i]);
         FUZZ_CHECK(p != NULL);
-        p[0] = (uint8_t)(u64_at(file + 24) / BLOCK);
+        p[0] = (uint8_t)(fuzz_u64(file + 24) / BLOCK);
         p[1] = (uint8_t)(at / BLOCK);
         memcpy(p + 2, file + BLOCK, index_n);
         p[2 + index_n] = 0;
@@ -105,21 +92,6 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
     *data = seeds[i];
     *n = sizes[i];
     return true;
-}
-
-static void seal(uint8_t *b, size_t n, uint64_t head, uint64_t index_n)
-{
-    const uint32_t version = 2;
-    memset(b, 0, BLOCK);
-    memcpy(b, "m2cstore", 8);
-    memcpy(b + 8, &version, 4);
-    memcpy(b + 16, &(uint64_t){n}, 8);
-    memcpy(b + 24, &head, 8);
-    struct m2c_hash128 d = m2c_hash128(b + BLOCK, (size_t)head - BLOCK);
-    memcpy(b + 32, &d.hi, 8);
-    memcpy(b + 40, &d.lo, 8);
-    memcpy(b + 48, &index_n, 8);
-    memcpy(b + BLOCK - 8, &(uint64_t){m2c_hash64(b, BLOCK - 8)}, 8);
 }
 
 /* Reads everything that the store says it has. */
@@ -172,7 +144,8 @@ static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
     if (rest)
         memcpy(file + at, data + n - rest, rest);
     uint64_t head = (uint64_t)data[0] * BLOCK;
-    seal(file, *file_n, head <= BLOCK || head > *file_n ? at : head, index_n);
+    fuzz_seal(file, *file_n, "m2cstore", 2, head <= BLOCK || head > *file_n ? at : head,
+              index_n);
     return file;
 }
 

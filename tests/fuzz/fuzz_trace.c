@@ -13,26 +13,7 @@
 
 #include "exp/replay.h"
 
-enum { BLOCK = 4096, OFFSET = 8192, LAYERS = 2, N = 9, TOKENS = 3 };
-
-static uint64_t u64_at(const uint8_t *p)
-{
-    uint64_t x;
-    memcpy(&x, p, 8);
-    return x;
-}
-
-static uint8_t *read_all(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    FUZZ_CHECK(f && fseek(f, 0, SEEK_END) == 0);
-    *n = (size_t)ftell(f);
-    uint8_t *data = malloc(*n);
-    rewind(f);
-    FUZZ_CHECK(data && fread(data, 1, *n, f) == *n);
-    fclose(f);
-    return data;
-}
+enum { BLOCK = FUZZ_BLOCK, OFFSET = 8192, LAYERS = 2, N = 9, TOKENS = 3 };
 
 static struct m2c_trace *make_trace(void)
 {
@@ -63,7 +44,7 @@ static uint8_t *seed_of(int which, size_t *size)
         FUZZ_CHECK(f && m2c_trace_oracle(t, true, f, path, NULL) == 0 && fclose(f) == 0);
     }
     m2c_trace_free(t);
-    uint8_t *file = read_all(path, &n), *seed = calloc(1, n + 2);
+    uint8_t *file = fuzz_read(path, &n), *seed = calloc(1, n + 2);
     unlink(path);
     FUZZ_CHECK(seed != NULL);
     seed[0] = (uint8_t)which;
@@ -71,7 +52,7 @@ static uint8_t *seed_of(int which, size_t *size)
         memcpy(seed + 1, file, n);
         *size = n + 1;
     } else {
-        size_t index_n = (size_t)u64_at(file + 48);
+        size_t index_n = (size_t)fuzz_u64(file + 48);
         FUZZ_CHECK(memcmp(file + OFFSET, "\x89HDF", 4) == 0);
         memcpy(seed + 1, file + BLOCK, index_n);
         memcpy(seed + index_n + 2, file + OFFSET, n - OFFSET);
@@ -96,7 +77,6 @@ bool fuzz_seed(size_t i, const uint8_t **data, size_t *n)
 
 static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
 {
-    const uint32_t version = 1;
     const uint64_t index_n = strnlen((const char *)data, n);
     size_t rest = index_n < n ? n - (size_t)index_n - 1 : 0;
     size_t at = M2C_MAX((size_t)OFFSET, BLOCK + (size_t)index_n);
@@ -105,15 +85,7 @@ static uint8_t *assemble(const uint8_t *data, size_t n, size_t *file_n)
     FUZZ_CHECK(b != NULL);
     memcpy(b + BLOCK, data, (size_t)index_n);
     memcpy(b + at, data + n - rest, rest);
-    memcpy(b, "m2ctrace", 8);
-    memcpy(b + 8, &version, 4);
-    memcpy(b + 16, &(uint64_t){*file_n}, 8);
-    memcpy(b + 24, &(uint64_t){*file_n}, 8);
-    struct m2c_hash128 d = m2c_hash128(b + BLOCK, *file_n - BLOCK);
-    memcpy(b + 32, &d.hi, 8);
-    memcpy(b + 40, &d.lo, 8);
-    memcpy(b + 48, &index_n, 8);
-    memcpy(b + BLOCK - 8, &(uint64_t){m2c_hash64(b, BLOCK - 8)}, 8);
+    fuzz_seal(b, *file_n, "m2ctrace", 1, *file_n, index_n);
     return b;
 }
 
