@@ -330,7 +330,7 @@ static void close_opencl(struct m2c_dev *dev)
     if (c->tiny)
         clReleaseMemObject(c->tiny);
     if (c->queue)
-        clReleaseCommandQueue(c->queue);
+        m2c_cl_queue_release(c, c->queue);
     if (c->context)
         clReleaseContext(c->context);
     if (c->sub_device)

@@ -91,6 +91,7 @@ int m2c_cl_build(struct m2c_dev *dev, unsigned program, struct m2c_err *err);
 void m2c_cl_drop_programs(struct m2c_cl *c);
 
 /* ---- opencl_queue.c, opencl_launch.c: hooks; see dev_impl.h ---- */
+void m2c_cl_queue_release(const struct m2c_cl *c, cl_command_queue queue); /* finished first */
 int m2c_cl_queue_open(struct m2c_queue *q, struct m2c_err *err);
 void m2c_cl_queue_close(struct m2c_queue *q);
 int m2c_cl_copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n,

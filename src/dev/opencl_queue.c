@@ -7,8 +7,30 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* PoCL up to 3.1 does not hold a sub-device for the context made of it, and its
+ * workers look at a command's device after clFinish has returned: a sub-device
+ * must outlive the last of them. Each command owns its queue until then. */
+static void wait_for_owners(cl_command_queue queue)
+{
+    const uint64_t give_up = m2c_now_ns() + 100000000u;
+    cl_uint owners = 1;
+    while (clGetCommandQueueInfo(queue, CL_QUEUE_REFERENCE_COUNT, sizeof(owners), &owners,
+                                 NULL) == CL_SUCCESS &&
+           owners > 1 && m2c_now_ns() < give_up)
+        sched_yield();
+}
+
+void m2c_cl_queue_release(const struct m2c_cl *c, cl_command_queue queue)
+{
+    clFinish(queue);
+    if (c->sub_device)
+        wait_for_owners(queue);
+    clReleaseCommandQueue(queue);
+}
 
 int m2c_cl_queue_open(struct m2c_queue *mq, struct m2c_err *err)
 {
@@ -30,10 +52,10 @@ void m2c_cl_queue_close(struct m2c_queue *mq)
 {
     struct m2c_cl_queue *q = mq->priv;
     clFinish(q->queue);
-    clReleaseCommandQueue(q->queue);
     if (q->bounce)
         clReleaseMemObject(q->bounce);
-    m2c_cl_stages_free(mq->dev->priv, q);
+    m2c_cl_stages_free(mq->dev->priv, q); /* their events own the queue too */
+    m2c_cl_queue_release(mq->dev->priv, q->queue);
     free(q);
 }
 
