@@ -7,7 +7,9 @@
 
 static const char *const names[] = {[M2C_F32] = "f32", [M2C_F16] = "f16",
                                     [M2C_BF16] = "bf16", [M2C_I8] = "i8",
-                                    [M2C_I4] = "i4"};
+                                    [M2C_I4] = "i4",   [M2C_P16] = "p16",
+                                    [M2C_P8] = "p8",   [M2C_D4] = "d4",
+                                    [M2C_D8] = "d8"};
 
 const char *m2c_type_name(enum m2c_type type)
 {
@@ -27,7 +29,27 @@ int m2c_type_parse(const char *name, enum m2c_type *out)
 
 bool m2c_type_grouped(enum m2c_type type)
 {
-    return type == M2C_I8 || type == M2C_I4;
+    return type == M2C_I8 || type == M2C_I4 || type == M2C_P16 || type == M2C_P8;
+}
+
+bool m2c_type_digits(enum m2c_type type)
+{
+    return type == M2C_D4 || type == M2C_D8;
+}
+
+unsigned m2c_type_planes(enum m2c_type type)
+{
+    return type == M2C_P16 ? 3 : type == M2C_P8 ? 2 : 1;
+}
+
+static size_t nibbles(size_t n)
+{
+    return n / 2 + n % 2;
+}
+
+size_t m2c_plane_off(enum m2c_type type, unsigned plane, size_t n)
+{
+    return m2c_type_planes(type) > plane ? plane * nibbles(n) : 0;
 }
 
 size_t m2c_code_bytes(enum m2c_type type, size_t n)
@@ -36,8 +58,12 @@ size_t m2c_code_bytes(enum m2c_type type, size_t n)
     case M2C_F32: return n * 4;
     case M2C_F16:
     case M2C_BF16: return n * 2;
-    case M2C_I8: return n;
-    case M2C_I4: return n / 2 + n % 2;
+    case M2C_I8:
+    case M2C_D8: return n;
+    case M2C_I4:
+    case M2C_D4: return nibbles(n);
+    case M2C_P16: return 2 * nibbles(n) + n;
+    case M2C_P8: return 2 * nibbles(n);
     case M2C_N_TYPES: break;
     }
     return 0;

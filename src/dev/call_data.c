@@ -17,24 +17,42 @@ static int check_embed(const struct m2c_embed_args *a, struct m2c_err *err)
     return 0;
 }
 
-/* How many slots of a class lie whole in its buffer, of the vectors that the
+/* Slots whose bytes [0, reach) lie whole in the buffer. */
+static uint64_t slots_in(struct m2c_mem base, size_t stride, uint64_t reach)
+{
+    if (!base.buf || !m2c_range_ok(base.off, reach, base.buf->bytes))
+        return 0;
+    uint64_t rest = base.buf->bytes - base.off - reach;
+    return stride ? rest / stride + 1 : UINT64_MAX;
+}
+
+/* How many slots of a class lie whole in its buffers, of the vectors that the
  * op reads: first <= v < end. */
 static uint64_t slots_of(const struct m2c_ffn_unit *u, uint32_t cls, unsigned first,
                          unsigned end)
 {
+    static const enum m2c_type plane_type[M2C_FFN_PLANES] = {M2C_D4, M2C_D8};
     const struct m2c_ffn_class *c = &u->cls[cls];
-    uint64_t reach = 0;
+    unsigned planes = m2c_type_planes(c->type);
+    enum m2c_type type = planes > 1 ? M2C_I4 : c->type; /* of what lies at base */
+    uint64_t reach = 0, slots;
     for (unsigned v = first; v < end; v++) {
-        uint64_t codes = c->code_off[v] + (uint64_t)m2c_code_bytes(c->type, u->dim);
-        uint64_t scales = c->scale_off[v] + (uint64_t)m2c_scale_bytes(c->type, u->dim);
+        uint64_t codes = c->code_off[v] + (uint64_t)m2c_code_bytes(type, u->dim);
+        uint64_t scales = c->scale_off[v] + (uint64_t)m2c_scale_bytes(type, u->dim);
         reach = M2C_MAX(reach, codes);
-        if (m2c_type_grouped(c->type))
+        if (m2c_type_grouped(type))
             reach = M2C_MAX(reach, scales);
     }
-    if (!c->base.buf || !m2c_range_ok(c->base.off, reach, c->base.buf->bytes))
-        return 0;
-    uint64_t rest = c->base.buf->bytes - c->base.off - reach;
-    return c->stride ? rest / c->stride + 1 : UINT64_MAX;
+    slots = slots_in(c->base, c->stride, reach);
+    for (unsigned p = 0; p + 1 < planes; p++) {
+        const struct m2c_ffn_plane *q = &c->plane[p];
+        reach = 0;
+        for (unsigned v = first; v < end; v++)
+            reach = M2C_MAX(reach, q->off[v] +
+                                       (uint64_t)m2c_code_bytes(plane_type[p], u->dim));
+        slots = M2C_MIN(slots, slots_in(q->base, q->stride, reach));
+    }
+    return slots;
 }
 
 static int check_list(const struct m2c_ffn_unit *u, struct m2c_mem mem, uint32_t n,

@@ -50,6 +50,12 @@ static void fill_codes(struct m2c_selftest *s, enum m2c_type type, uint8_t *p, s
     if (m2c_type_grouped(type)) {
         for (size_t i = 0; i < m2c_code_bytes(type, n); i++)
             p[i] = (uint8_t)m2c_rng_u32(&s->rng);
+        /* No nested code has -8 first and a negative digit behind it: it would not
+         * be one of 16 bits. */
+        for (size_t i = 0; i < m2c_plane_off(type, 1, n); i++) {
+            p[i] |= (p[i] & 15) == 8;
+            p[i] |= p[i] >> 4 == 8 ? 16 : 0;
+        }
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -167,6 +173,18 @@ static void build_attention(struct m2c_selftest *s, enum m2c_type type, unsigned
     a->out = out_floats(s, a->rows * 4 * 18);
 }
 
+/* A nested code's further planes lie behind the first of each vector. */
+static void place_planes(struct m2c_ffn_class *c)
+{
+    for (unsigned p = 1; p < m2c_type_planes(c->type); p++) {
+        struct m2c_ffn_plane *q = &c->plane[p - 1];
+        q->base = c->base;
+        q->stride = c->stride;
+        for (uint32_t v = 0; v < M2C_FFN_VECTORS; v++)
+            q->off[v] = c->code_off[v] + (uint32_t)m2c_plane_off(c->type, p, DIM);
+    }
+}
+
 /* One class of packed slots, and a list that leaves out more neurons than it
  * has, in slots that are not in order. */
 static struct m2c_mem build_unit(struct m2c_selftest *s, enum m2c_type type, bool gate,
@@ -188,6 +206,7 @@ static struct m2c_mem build_unit(struct m2c_selftest *s, enum m2c_type type, boo
         c->code_off[v] = (uint32_t)(v * (code + scale));
         c->scale_off[v] = (uint32_t)(v * (code + scale) + code);
     }
+    place_planes(c);
     struct m2c_mem list = take(s, ACTIVE * sizeof(struct m2c_neuron_ref));
     struct m2c_neuron_ref *e = m2c_mem_host(list);
     for (uint32_t i = 0; i < ACTIVE && writes(s); i++) {

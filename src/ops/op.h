@@ -104,27 +104,46 @@ struct m2c_attention_args {
 
 /* ---- the sparse FFN ---- */
 
-enum { M2C_FFN_CLASSES = 8, M2C_FFN_VECTORS = 3 }; /* gate, up, down */
+enum {
+    M2C_FFN_CLASSES = 8,
+    M2C_FFN_VECTORS = 3, /* gate, up, down */
+    M2C_FFN_PLANES = 2   /* of a nested code, beyond the first */
+};
 
 /* One active neuron. Lists are sorted by id, ids are unique. */
 struct m2c_neuron_ref {
     uint32_t id;
     uint32_t slot;  /* index into the class's slots */
-    uint8_t cls;    /* precision class */
+    uint8_t cls;    /* of the unit: what is computed, from which slots */
     uint8_t pass;   /* 0: resident at once; 1: arrives by copy; or M2C_PASS_NONE */
     uint16_t pad;
     uint32_t pad2;
 };
 
+/* A further plane of a nested code: that of vector v of slot s lies at
+ * base + s·stride + off[v]. */
+struct m2c_ffn_plane {
+    struct m2c_mem base;
+    size_t stride;
+    uint32_t off[M2C_FFN_VECTORS];
+};
+
 /* How a class's slots lie in memory. Vector v of slot s has its codes at
  * base + s·stride + code_off[v] and its scales at … + scale_off[v]. No
  * alignment beyond the element's own may be assumed: the same op computes
- * straight from packed records. */
+ * straight from packed records.
+ *
+ * A nested type has plane 0 there, an I4, and its other planes (one of P8, two
+ * of P16) at plane[0] and plane[1]: in a slot all lie behind each other, of
+ * records each may lie in a buffer of its own. Slots may hold more than is
+ * computed: a unit lists a class once more for each kind of slot that it is
+ * read from. What a neuron gives depends on the type, not on the entry. */
 struct m2c_ffn_class {
-    enum m2c_type type; /* F16, I8, I4 (and F32) */
+    enum m2c_type type; /* F16, I8, I4, P16, P8 (and F32) */
     struct m2c_mem base;
     size_t stride;
     uint32_t code_off[M2C_FFN_VECTORS], scale_off[M2C_FFN_VECTORS];
+    struct m2c_ffn_plane plane[M2C_FFN_PLANES];
 };
 
 struct m2c_ffn_unit {

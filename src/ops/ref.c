@@ -13,6 +13,21 @@ static float ld16(const uint8_t *p, enum m2c_type type)
     return type == M2C_F16 ? m2c_f16_to_f32(h) : m2c_bf16_to_f32(h);
 }
 
+static int nibble(const uint8_t *p, size_t i)
+{
+    return (((p[i / 2] >> (i % 2 * 4)) & 15) ^ 8) - 8;
+}
+
+/* Element i of a nested code: 16·q4 + d4, and 256 times that + d8. Exact in
+ * double, unlike in f32. */
+static double nested(enum m2c_type type, const uint8_t *const plane[3],
+                     const uint8_t *scales, size_t i)
+{
+    int q8 = 16 * nibble(plane[0], i) + nibble(plane[1], i);
+    int q16 = 256 * q8 + (type == M2C_P16 ? (int8_t)plane[2][i] : 0);
+    return q16 * ((double)ld16(scales + i / M2C_GROUP * 2, M2C_F16) / 4096);
+}
+
 /* Element i of a vector with these codes and scales. */
 static float weight(enum m2c_type type, const uint8_t *codes, const uint8_t *scales,
                     size_t i)
@@ -23,10 +38,12 @@ static float weight(enum m2c_type type, const uint8_t *codes, const uint8_t *sca
     case M2C_F16:
     case M2C_BF16: return ld16(codes + 2 * i, type);
     case M2C_I8: return (float)(int8_t)codes[i] * ld16(scales + i / M2C_GROUP * 2, M2C_F16);
-    case M2C_I4: {
-        int q = (((codes[i / 2] >> (i % 2 * 4)) & 15) ^ 8) - 8;
-        return (float)q * ld16(scales + i / M2C_GROUP * 2, M2C_F16);
-    }
+    case M2C_I4:
+        return (float)nibble(codes, i) * ld16(scales + i / M2C_GROUP * 2, M2C_F16);
+    case M2C_P16: /* their planes lie apart */
+    case M2C_P8:
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
     return NAN;
@@ -179,13 +196,19 @@ static double activation(enum m2c_act act, double x)
     return NAN;
 }
 
-/* Element i of vector v of the neuron. */
-static double neuron_weight(const struct m2c_ffn_unit *u, const struct m2c_neuron_ref *n,
-                            int v, uint32_t i)
+double m2c_ref_neuron_weight(const struct m2c_ffn_unit *u, const struct m2c_neuron_ref *n,
+                             int v, uint32_t i)
 {
     const struct m2c_ffn_class *c = &u->cls[n->cls];
     const uint8_t *slot = (const uint8_t *)m2c_mem_host(c->base) + n->slot * c->stride;
-    return weight(c->type, slot + c->code_off[v], slot + c->scale_off[v], i);
+    if (m2c_type_planes(c->type) == 1)
+        return (double)weight(c->type, slot + c->code_off[v], slot + c->scale_off[v], i);
+    const uint8_t *plane[1 + M2C_FFN_PLANES] = {slot + c->code_off[v]};
+    for (unsigned p = 1; p < m2c_type_planes(c->type); p++) {
+        const struct m2c_ffn_plane *q = &c->plane[p - 1];
+        plane[p] = (const uint8_t *)m2c_mem_host(q->base) + n->slot * q->stride + q->off[v];
+    }
+    return nested(c->type, plane, slot + c->scale_off[v], i);
 }
 
 static void ref_ffn_up(const struct m2c_call *call)
@@ -202,8 +225,8 @@ static void ref_ffn_up(const struct m2c_call *call)
             double gate = 0, up = 0;
             for (uint32_t i = 0; i < u->dim; i++) {
                 if (u->has_gate)
-                    gate += neuron_weight(u, &list[k], 0, i) * x[i];
-                up += neuron_weight(u, &list[k], 1, i) * x[i];
+                    gate += m2c_ref_neuron_weight(u, &list[k], 0, i) * x[i];
+                up += m2c_ref_neuron_weight(u, &list[k], 1, i) * x[i];
             }
             double g = activation(u->act, (u->has_gate ? gate : up) - u->act_shift);
             h[k] = (float)(u->has_gate ? g * up : g);
@@ -229,7 +252,7 @@ static void ref_ffn_down(const struct m2c_call *call)
             for (uint32_t j = 0; j < u->dim; j++) {
                 double sum = acc[(size_t)s * u->dim + j];
                 for (uint32_t i = k; i < end; i++)
-                    sum += h[i] * neuron_weight(u, &list[i], 2, j);
+                    sum += h[i] * m2c_ref_neuron_weight(u, &list[i], 2, j);
                 acc[(size_t)s * u->dim + j] = (float)sum;
             }
             k = end;

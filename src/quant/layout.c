@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Three independent copies of every neuron, as the paper seems to have it
- * (arXiv 2410.14740 does not say how precisions are stored). */
+/* copies: three independent copies of every neuron, as the paper seems to have
+ * it (arXiv 2410.14740 does not say how precisions are stored). planes: one
+ * nested code. */
 static const struct m2c_layout layouts[] = {
     {
         .name = "copies",
@@ -18,6 +19,17 @@ static const struct m2c_layout layouts[] = {
         .part = {{.name = "f16", .type = M2C_F16},
                  {.name = "i8", .type = M2C_I8},
                  {.name = "i4", .type = M2C_I4}},
+    },
+    {
+        .name = "planes",
+        .n_classes = 3,
+        .n_parts = 3,
+        .cls = {{.name = "i16", .parts = 7, .bits = 16, .type = M2C_P16},
+                {.name = "i8", .parts = 3, .bits = 8, .type = M2C_P8},
+                {.name = "i4", .parts = 1, .bits = 4, .type = M2C_I4}},
+        .part = {{.name = "plane0", .type = M2C_I4},
+                 {.name = "plane1", .type = M2C_D4},
+                 {.name = "plane2", .type = M2C_D8}},
     },
 };
 
@@ -68,6 +80,28 @@ static int check_parts(const struct m2c_layout *l, struct m2c_err *err)
     return 0;
 }
 
+/* Whether the class's parts are what its type is computed from. */
+static bool parts_fit(const struct m2c_layout *l, unsigned cls)
+{
+    static const enum m2c_type planes[] = {M2C_I4, M2C_D4, M2C_D8};
+    uint32_t part[M2C_LAYOUT_PARTS];
+    enum m2c_type type = l->cls[cls].type;
+    unsigned n = m2c_class_parts(l, cls, part);
+    bool ok = n == m2c_type_planes(type) && !m2c_type_digits(type);
+    for (unsigned i = 0; i < n && ok; i++)
+        ok = l->part[part[i]].type == (n > 1 ? planes[i] : type);
+    return ok;
+}
+
+static unsigned count_ways(const struct m2c_layout *l)
+{
+    unsigned n = 0;
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        for (uint32_t s = 0; s < l->n_classes; s++)
+            n += (l->cls[c].parts & ~l->cls[s].parts) == 0;
+    return n;
+}
+
 static int check_classes(const struct m2c_layout *l, struct m2c_err *err)
 {
     for (uint32_t i = 0; i < l->n_classes; i++) {
@@ -80,6 +114,9 @@ static int check_classes(const struct m2c_layout *l, struct m2c_err *err)
             return m2c_fail(err, -EINVAL,
                             "class '%s' needs parts %#x, but the layout has %u parts",
                             c->name, (unsigned)c->parts, (unsigned)l->n_parts);
+        if (!parts_fit(l, i))
+            return m2c_fail(err, -EINVAL, "class '%s' cannot be computed as %s from its parts",
+                            c->name, m2c_type_name(c->type));
         if (c->bits == 0 || c->bits > 32)
             return m2c_fail(err, -EINVAL, "class '%s' has %u bits, expected 1 to 32",
                             c->name, (unsigned)c->bits);
@@ -90,6 +127,9 @@ static int check_classes(const struct m2c_layout *l, struct m2c_err *err)
             if (strcmp(l->cls[k].name, c->name) == 0)
                 return m2c_fail(err, -EINVAL, "two classes are named '%s'", c->name);
     }
+    if (count_ways(l) > M2C_LAYOUT_WAYS)
+        return m2c_fail(err, -EINVAL, "classes can be read from slots in %u ways, at most %d",
+                        count_ways(l), M2C_LAYOUT_WAYS);
     return 0;
 }
 
@@ -115,6 +155,28 @@ int m2c_layout_class(const struct m2c_layout *l, const char *name)
     return -1;
 }
 
+unsigned m2c_layout_ways(const struct m2c_layout *l, struct m2c_way out[M2C_LAYOUT_WAYS])
+{
+    unsigned n = 0;
+    for (uint32_t c = 0; c < l->n_classes && n < M2C_LAYOUT_WAYS; c++)
+        out[n++] = (struct m2c_way){c, c};
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        for (uint32_t s = 0; s < l->n_classes && n < M2C_LAYOUT_WAYS; s++)
+            if (s != c && (l->cls[c].parts & ~l->cls[s].parts) == 0)
+                out[n++] = (struct m2c_way){c, s};
+    return n;
+}
+
+unsigned m2c_class_parts(const struct m2c_layout *l, unsigned cls,
+                         uint32_t part[M2C_LAYOUT_PARTS])
+{
+    unsigned n = 0;
+    for (uint32_t p = 0; p < l->n_parts; p++)
+        if (l->cls[cls].parts & (1u << p))
+            part[n++] = p;
+    return n;
+}
+
 static void geom(enum m2c_type type, uint32_t dim, bool has_gate, size_t align,
                  struct m2c_geom *out)
 {
@@ -137,6 +199,20 @@ void m2c_record_geom(enum m2c_type type, uint32_t dim, bool has_gate, struct m2c
 void m2c_slot_geom(enum m2c_type type, uint32_t dim, bool has_gate, struct m2c_geom *out)
 {
     geom(type, dim, has_gate, M2C_SLOT_ALIGN, out);
+}
+
+void m2c_class_slot(const struct m2c_layout *l, unsigned cls, uint32_t dim, bool has_gate,
+                    struct m2c_slot *out)
+{
+    uint32_t part[M2C_LAYOUT_PARTS];
+    unsigned n = m2c_class_parts(l, cls, part);
+    memset(out, 0, sizeof(*out));
+    for (unsigned i = 0; i < n; i++) {
+        struct m2c_geom g;
+        m2c_slot_geom(l->part[part[i]].type, dim, has_gate, &g);
+        out->part_off[part[i]] = out->bytes;
+        out->bytes += g.bytes;
+    }
 }
 
 /* Adds a piece, merged with the one before where both ends meet. */

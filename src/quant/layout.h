@@ -5,7 +5,13 @@
  * A part's record holds, for gate, up, down in this order (no gate: up,
  * down), the codes and then the scales of the vector, packed. A slot holds
  * the same with each codes block and each scales block on a multiple of
- * M2C_SLOT_ALIGN. Classes are listed widest first. */
+ * M2C_SLOT_ALIGN. Classes are listed widest first.
+ *
+ * A class is one part of its own type, or the planes of a nested code, each a
+ * part. The slot of a class holds its parts one behind the other, so that a
+ * slot serves every class whose parts it has, a neuron is widened by bringing
+ * the missing parts and narrowed by leaving some out: no part is ever
+ * converted, in a slot or on the way there. */
 #ifndef M2C_QUANT_LAYOUT_H
 #define M2C_QUANT_LAYOUT_H
 
@@ -19,6 +25,7 @@ enum {
     M2C_LAYOUT_CLASSES = 8,
     M2C_LAYOUT_PARTS = 8,
     M2C_LAYOUT_VECTORS = 3,
+    M2C_LAYOUT_WAYS = 8,
     M2C_SLOT_ALIGN = 64
 };
 
@@ -30,12 +37,12 @@ struct m2c_class {
 };
 
 struct m2c_part {
-    char name[16]; /* dataset name in the store: "f16", "i8", "i4" */
+    char name[16]; /* dataset name in the store: "f16", "plane1" */
     enum m2c_type type;
 };
 
 struct m2c_layout {
-    char name[16]; /* "copies" */
+    char name[16]; /* "copies", "planes" */
     uint32_t n_classes, n_parts;
     struct m2c_class cls[M2C_LAYOUT_CLASSES];
     struct m2c_part part[M2C_LAYOUT_PARTS];
@@ -48,6 +55,18 @@ struct m2c_geom {
     uint32_t bytes;
 };
 
+/* Where a class's parts lie in its slot, by part; whole multiples of
+ * M2C_SLOT_ALIGN. */
+struct m2c_slot {
+    uint32_t part_off[M2C_LAYOUT_PARTS]; /* of parts that the class has */
+    uint32_t bytes;
+};
+
+/* A class as it is read from the slots of class `slot`, which has its parts. */
+struct m2c_way {
+    uint32_t cls, slot;
+};
+
 /* One piece of the way from a record to a slot. */
 struct m2c_segment {
     uint32_t src, dst, bytes;
@@ -57,17 +76,30 @@ struct m2c_segment {
 M2C_MUST_USE int m2c_layout_find(const char *name, struct m2c_layout *out,
                                  struct m2c_err *err);
 /* What a store says about itself, checked: unique names, masks that name
- * parts, widest first. -EINVAL. */
+ * parts, parts that make the class's type, widest first, at most
+ * M2C_LAYOUT_WAYS ways. -EINVAL. */
 M2C_MUST_USE int m2c_layout_check(const struct m2c_layout *l, struct m2c_err *err);
 
 /* Class by name, or -1. */
 int m2c_layout_class(const struct m2c_layout *l, const char *name);
+
+/* All ways: first each class from its own slots, in the order of classes (way c
+ * is class c), then the others. Returns their number. */
+unsigned m2c_layout_ways(const struct m2c_layout *l,
+                         struct m2c_way out[M2C_LAYOUT_WAYS]);
+
+/* Parts of a class in the order of planes; returns their number. */
+unsigned m2c_class_parts(const struct m2c_layout *l, unsigned cls,
+                         uint32_t part[M2C_LAYOUT_PARTS]);
 
 /* dim at most 2^24, so that nothing here overflows. */
 void m2c_record_geom(enum m2c_type type, uint32_t dim, bool has_gate,
                      struct m2c_geom *out);
 void m2c_slot_geom(enum m2c_type type, uint32_t dim, bool has_gate,
                    struct m2c_geom *out); /* bytes: a multiple of M2C_SLOT_ALIGN */
+/* What class `cls` holds in a slot; part p within by m2c_slot_geom. */
+void m2c_class_slot(const struct m2c_layout *l, unsigned cls, uint32_t dim, bool has_gate,
+                    struct m2c_slot *out);
 
 /* Pieces that bring a record into a slot, neighbours merged; at most
  * 2 · M2C_LAYOUT_VECTORS. Returns their number: 1 where both lie alike. */

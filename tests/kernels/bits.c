@@ -45,7 +45,7 @@ struct layer {
 /* Everything random that all ways share; `way` changes geometry and places. */
 static void make_layer(struct tk *t, const struct way *way, struct layer *l)
 {
-    enum m2c_type type = (enum m2c_type)tk_below(t, M2C_N_TYPES);
+    enum m2c_type type = tk_type(t, M2C_OP_FFN_UP);
     tk_ffn_shape(t, type, &l->shape);
     l->shape.packed = way->packed;
     tk_ffn(t, &l->shape, &l->f);
@@ -217,7 +217,7 @@ struct rows_op {
 
 static void make_matmul(struct tk *t, struct rows_op *o)
 {
-    enum m2c_type type = (enum m2c_type)tk_below(t, M2C_N_TYPES);
+    enum m2c_type type = tk_type(t, M2C_OP_MATMUL);
     uint32_t out = tk_length(t, 80), cols = tk_length(t, 1200);
     o->rows = 1 + tk_rows(t);
     struct tk_matrix w = tk_matrix(t, type, out, cols);

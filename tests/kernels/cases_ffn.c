@@ -6,6 +6,7 @@
 #include "ops/ref.h"
 #include "quant/codec.h"
 #include "quant/layout.h"
+#include "quant/quant.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -94,7 +95,12 @@ void tk_attention(struct tk *t, enum m2c_type type)
 
 void tk_ffn_shape(struct tk *t, enum m2c_type type, struct tk_ffn_shape *s)
 {
-    static const enum m2c_type others[] = {M2C_F16, M2C_I8, M2C_I4, M2C_F32};
+    static const enum m2c_type all[] = {M2C_F16, M2C_I8, M2C_I4, M2C_F32, M2C_P16, M2C_P8};
+    enum m2c_type others[M2C_COUNTOF(all)];
+    uint32_t n = 0;
+    for (size_t i = 0; i < M2C_COUNTOF(all); i++)
+        if (m2c_dev_supports(t->dev, M2C_OP_FFN_UP, all[i]))
+            others[n++] = all[i];
     *s = (struct tk_ffn_shape){
         .dim = tk_length(t, 700),
         .neurons = tk_length(t, 150),
@@ -105,7 +111,7 @@ void tk_ffn_shape(struct tk *t, enum m2c_type type, struct tk_ffn_shape *s)
         .n_classes = 1 + tk_below(t, 4),
     };
     for (unsigned i = 0; i < s->n_classes; i++)
-        s->types[i] = i ? others[tk_below(t, 4)] : type;
+        s->types[i] = i ? others[tk_below(t, n)] : type;
 }
 
 /* Slots are not in the order of ids, and differ from class to class. */
@@ -114,37 +120,87 @@ static uint32_t slot_of(const struct tk_ffn_shape *s, uint32_t id, uint32_t cls)
     return (s->neurons - 1 - id + cls * 7) % s->neurons;
 }
 
+/* Where plane p of a class lies: each in memory of its own as records have
+ * them, or one behind the other as slots do, which may hold more planes than
+ * the class is computed from. */
+struct place {
+    unsigned planes;
+    enum m2c_type type[3];
+    struct m2c_geom geom[3];
+    struct tk_mem *mem[3];
+    uint32_t off[3], stride[3];
+};
+
+static void make_place(struct tk *t, const struct tk_ffn_shape *s, enum m2c_type type,
+                       struct place *p)
+{
+    static const enum m2c_type planes[] = {M2C_I4, M2C_D4, M2C_D8};
+    p->planes = m2c_type_planes(type);
+    bool wide = p->planes == 2 && !s->packed && m2c_rng_below(&t->place, 2);
+    unsigned held = wide ? 3 : p->planes;
+    uint32_t at = 0;
+    for (unsigned i = 0; i < held; i++) {
+        p->type[i] = p->planes > 1 ? planes[i] : type;
+        if (s->packed)
+            m2c_record_geom(p->type[i], s->dim, s->has_gate, &p->geom[i]);
+        else
+            m2c_slot_geom(p->type[i], s->dim, s->has_gate, &p->geom[i]);
+        p->off[i] = s->packed ? 0 : at;
+        at += p->geom[i].bytes;
+    }
+    size_t elem = type == M2C_F32 ? 4 : m2c_type_grouped(type) ? 1 : 2;
+    for (unsigned i = 0; i < held; i++) {
+        p->stride[i] = s->packed ? p->geom[i].bytes : at;
+        p->mem[i] = i && !s->packed ? p->mem[0]
+                                    : tk_new(t, (size_t)p->stride[i] * s->neurons, elem);
+    }
+}
+
+static uint8_t *at_slot(const struct place *p, unsigned plane, uint32_t slot)
+{
+    return (uint8_t *)tk_host(p->mem[plane]) + (size_t)slot * p->stride[plane] +
+           p->off[plane];
+}
+
+static void set_class(const struct place *p, enum m2c_type type, bool device,
+                      struct m2c_ffn_class *k)
+{
+    *k = (struct m2c_ffn_class){.type = type, .stride = p->stride[0]};
+    k->base = m2c_mem_at(tk_at(p->mem[0], device), p->off[0]);
+    memcpy(k->code_off, p->geom[0].code_off, sizeof(k->code_off));
+    memcpy(k->scale_off, p->geom[0].scale_off, sizeof(k->scale_off));
+    for (unsigned i = 1; i < p->planes; i++) {
+        k->plane[i - 1].base = m2c_mem_at(tk_at(p->mem[i], device), p->off[i]);
+        k->plane[i - 1].stride = p->stride[i];
+        memcpy(k->plane[i - 1].off, p->geom[i].code_off, sizeof(k->code_off));
+    }
+}
+
 static void make_class(struct tk *t, const struct tk_ffn_shape *s, uint32_t c,
                        struct tk_ffn *out)
 {
-    struct m2c_geom g;
+    struct place p = {0};
     struct m2c_err err = {0};
-    enum m2c_type type = s->types[c];
-    if (s->packed)
-        m2c_record_geom(type, s->dim, s->has_gate, &g);
-    else
-        m2c_slot_geom(type, s->dim, s->has_gate, &g);
-    size_t elem = type == M2C_F32 ? 4 : m2c_type_grouped(type) ? 1 : 2;
-    struct tk_mem *m = tk_new(t, (size_t)g.bytes * s->neurons, elem);
+    make_place(t, s, s->types[c], &p);
     float *w = room(s->dim, sizeof(*w));
     for (uint32_t id = 0; id < s->neurons; id++) {
-        uint8_t *slot = (uint8_t *)tk_host(m) + (size_t)slot_of(s, id, c) * g.bytes;
         for (int v = s->has_gate ? 0 : 1; v < M2C_FFN_VECTORS; v++) {
+            struct m2c_coded to = {.scales = at_slot(&p, 0, slot_of(s, id, c)) +
+                                             p.geom[0].scale_off[v]};
+            for (unsigned i = 0; i < p.planes; i++)
+                to.plane[i] = at_slot(&p, i, slot_of(s, id, c)) + p.geom[i].code_off[v];
             for (uint32_t i = 0; i < s->dim; i++)
                 w[i] = m2c_rng_normal(&t->rng) / sqrtf((float)s->dim);
-            if (m2c_encode(type, w, s->dim, slot + g.code_off[v], slot + g.scale_off[v],
-                           &err) < 0)
+            if (m2c_encode_with(m2c_quant_find("rtn", &err), s->types[c], w, NULL, s->dim,
+                                &to, &err) < 0)
                 tk_die("encode: %s", err.msg);
         }
     }
     free(w);
-    tk_upload(t, m);
-    for (int d = 0; d < 2; d++) {
-        struct m2c_ffn_class *k = d ? &out->dev.cls[c] : &out->ref.cls[c];
-        *k = (struct m2c_ffn_class){.type = type, .base = tk_at(m, d), .stride = g.bytes};
-        memcpy(k->code_off, g.code_off, sizeof(k->code_off));
-        memcpy(k->scale_off, g.scale_off, sizeof(k->scale_off));
-    }
+    for (unsigned i = 0; i < p.planes; i++)
+        tk_upload(t, p.mem[i]);
+    set_class(&p, s->types[c], false, &out->ref.cls[c]);
+    set_class(&p, s->types[c], true, &out->dev.cls[c]);
 }
 
 void tk_ffn(struct tk *t, const struct tk_ffn_shape *s, struct tk_ffn *out)
@@ -182,17 +238,6 @@ struct tk_mem *tk_list_mem(struct tk *t, const struct m2c_neuron_ref *list, uint
     return m;
 }
 
-/* Element i of vector v, as the reference sees it. */
-static double weight(const struct m2c_ffn_unit *u, const struct m2c_neuron_ref *n, int v,
-                     uint32_t i)
-{
-    const struct m2c_ffn_class *c = &u->cls[n->cls];
-    struct m2c_mem slot = m2c_mem_at(c->base, n->slot * c->stride);
-    struct m2c_tensor w = {c->type, 1, u->dim, m2c_mem_at(slot, c->code_off[v]),
-                           m2c_mem_at(slot, c->scale_off[v])};
-    return (double)m2c_ref_weight(&w, 0, i);
-}
-
 /* ---- phase A ---- */
 
 static double activation(enum m2c_act act, double x)
@@ -220,7 +265,7 @@ static double up_tol(const void *ctx, size_t i)
     double sum[2] = {0, 0}, mag[2] = {0, 0}, err[2];
     for (int v = 0; v < 2; v++) {
         for (uint32_t k = 0; k < u->dim && (v || u->has_gate); k++) {
-            double p = weight(u, e, v, k) * (double)x[k];
+            double p = m2c_ref_neuron_weight(u, e, v, k) * (double)x[k];
             sum[v] += p;
             mag[v] += fabs(p);
         }
@@ -286,7 +331,7 @@ static void down_magnitudes(const struct m2c_ffn_down_args *a, const float *befo
         for (uint32_t k = 0; k < a->n; k++)
             for (uint32_t j = 0; j < u->dim; j++)
                 mag[((size_t)r * segments + list[k].id / a->seg_neurons) * u->dim + j] +=
-                    fabs(weight(u, &list[k], 2, j) * (double)h[(size_t)r * a->n + k]);
+                    fabs(m2c_ref_neuron_weight(u, &list[k], 2, j) * (double)h[(size_t)r * a->n + k]);
 }
 
 void tk_ffn_down(struct tk *t, enum m2c_type type)

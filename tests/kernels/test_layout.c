@@ -25,11 +25,19 @@ static struct walk walk(enum m2c_type type, uint32_t dim, bool has_gate, size_t 
     for (int v = 0; v < M2C_LAYOUT_VECTORS; v++) {
         if (v == 0 && !has_gate)
             continue;
-        size_t codes = type == M2C_F32   ? 4 * (size_t)dim
-                       : type == M2C_I8  ? dim
-                       : type == M2C_I4  ? ((size_t)dim + 1) / 2
-                                         : 2 * (size_t)dim;
-        size_t scales = type == M2C_I8 || type == M2C_I4 ? 2 * (((size_t)dim + 31) / 32) : 0;
+        size_t half = ((size_t)dim + 1) / 2, codes = 2 * (size_t)dim;
+        bool grouped = true;
+        switch (type) {
+        case M2C_F32: codes = 4 * (size_t)dim; grouped = false; break;
+        case M2C_I8: codes = dim; break;
+        case M2C_I4: codes = half; break;
+        case M2C_P16: codes = half + half + dim; break;
+        case M2C_P8: codes = half + half; break;
+        case M2C_D4: codes = half; grouped = false; break;
+        case M2C_D8: codes = dim; grouped = false; break;
+        default: grouped = false; break;
+        }
+        size_t scales = grouped ? 2 * (((size_t)dim + 31) / 32) : 0;
         for (int part = 0; part < 2; part++) {
             while (w.end % align)
                 w.end++;
@@ -152,6 +160,50 @@ static void test_copies(void **state)
     assert_non_null(strstr(err.msg, "did you mean 'copies'?"));
 }
 
+static void test_planes(void **state)
+{
+    (void)state;
+    struct m2c_layout l;
+    struct m2c_err err = {0};
+    assert_int_equal(m2c_layout_find("planes", &l, &err), 0);
+    assert_int_equal(m2c_layout_check(&l, &err), 0);
+    assert_int_equal(m2c_layout_class(&l, "i16"), 0);
+    for (uint32_t c = 0; c + 1 < l.n_classes; c++) /* each contains the next */
+        assert_int_equal(l.cls[c + 1].parts & ~l.cls[c].parts, 0);
+    struct m2c_way way[M2C_LAYOUT_WAYS];
+    static const struct m2c_way want[] = {{0, 0}, {1, 1}, {2, 2}, {1, 0}, {2, 0}, {2, 1}};
+    assert_int_equal(m2c_layout_ways(&l, way), 6);
+    assert_memory_equal(way, want, sizeof(want));
+    uint32_t part[M2C_LAYOUT_PARTS];
+    assert_int_equal(m2c_class_parts(&l, 1, part), 2);
+    assert_int_equal(part[1], 1);
+    /* A slot of a class begins like those of the classes that it contains. */
+    for (uint32_t dim = 1; dim < 200; dim += 3) {
+        struct m2c_slot wide, narrow;
+        struct m2c_geom g;
+        uint32_t bytes = 0;
+        m2c_class_slot(&l, 0, dim, true, &wide);
+        m2c_class_slot(&l, 1, dim, true, &narrow);
+        assert_memory_equal(wide.part_off, narrow.part_off, 2 * sizeof(uint32_t));
+        for (int p = 0; p < 3; p++) {
+            m2c_slot_geom(l.part[p].type, dim, true, &g);
+            assert_int_equal(wide.part_off[p], bytes);
+            bytes += g.bytes;
+        }
+        assert_int_equal(wide.bytes, bytes);
+        assert_int_equal(narrow.bytes, wide.part_off[2]);
+    }
+    struct m2c_geom rec;
+    double bits = 0;
+    for (int p = 0; p < 3; p++) {
+        m2c_record_geom(l.part[p].type, 4096, true, &rec);
+        bits += 8.0 * rec.bytes / (3 * 4096);
+    }
+    assert_true(bits == 16.5);
+    assert_int_equal(m2c_layout_find("copies", &l, &err), 0);
+    assert_int_equal(m2c_layout_ways(&l, way), 3);
+}
+
 /* Each wrong thing that a file may say, and a word of the message. */
 static void test_check(void **state)
 {
@@ -181,15 +233,28 @@ static void test_check(void **state)
     REFUSED("two classes", strcpy(l.cls[1].name, "f16"));
     REFUSED("needs parts", l.cls[1].parts = 0);
     REFUSED("needs parts", l.cls[1].parts = 8);
+    REFUSED("computed as i8", l.cls[1].parts = 3);
+    REFUSED("computed as i8", l.cls[1].parts = 4);
+    REFUSED("computed as d4", l.cls[1].type = l.part[1].type = M2C_D4);
+    REFUSED("computed as p16", l.cls[0].type = M2C_P16);
     REFUSED("bits", l.cls[0].bits = 33);
     REFUSED("not narrower", l.cls[1].bits = 16);
+    assert_int_equal(m2c_layout_find("planes", &good, &err), 0);
+    REFUSED("computed as p8", l.cls[1].parts = 5);
+    REFUSED("computed as p16", l.part[2].type = M2C_I8);
+    REFUSED("computed as p16", l.cls[0].parts = 3);
 #undef REFUSED
-    l = good;
-    l.n_parts = 8; /* a mask of all eight parts is in range */
-    for (uint32_t i = 3; i < 8; i++)
-        l.part[i] = (struct m2c_part){.name = {'p', (char)('0' + i)}, .type = M2C_I4};
-    l.cls[0].parts = 0xff;
+    /* Eight parts are in range; what is too much is nine ways to read them. */
+    l = (struct m2c_layout){.name = "many", .n_classes = 8, .n_parts = 8};
+    for (uint32_t i = 0; i < 8; i++) {
+        char digit = (char)('0' + i);
+        l.part[i] = (struct m2c_part){.name = {'p', digit}, .type = M2C_I4};
+        l.cls[i] = (struct m2c_class){{'c', digit}, 1u << i, 32 - i, M2C_I4};
+    }
     assert_int_equal(m2c_layout_check(&l, &err), 0);
+    l.cls[1].parts = 1;
+    assert_int_equal(m2c_layout_check(&l, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "10 ways"));
 }
 
 int main(void)
@@ -198,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_geometry),
         cmocka_unit_test(test_one_piece),
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_planes),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

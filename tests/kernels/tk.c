@@ -177,6 +177,15 @@ uint32_t tk_below(struct tk *t, uint32_t n)
     return m2c_rng_below(&t->rng, n);
 }
 
+enum m2c_type tk_type(struct tk *t, enum m2c_op op)
+{
+    enum m2c_type type;
+    do
+        type = (enum m2c_type)tk_below(t, M2C_N_TYPES);
+    while (!m2c_dev_supports(t->dev, op, type));
+    return type;
+}
+
 uint32_t tk_length(struct tk *t, uint32_t max)
 {
     max = t->small ? M2C_MIN(max, 75u) : max;

@@ -58,6 +58,7 @@ void tk_run(struct tk *t, const struct m2c_call *call); /* to its end */
 /* n floats of variance 1, a tenth of them zeros, uploaded. */
 struct tk_mem *tk_floats(struct tk *t, size_t n);
 uint32_t tk_below(struct tk *t, uint32_t n);
+enum m2c_type tk_type(struct tk *t, enum m2c_op op); /* one that the device does op on */
 /* A length in 1..max: often 1, odd, or beside a multiple of 32. */
 uint32_t tk_length(struct tk *t, uint32_t max);
 /* Like tk_length, but mostly a few: 1 half of the time. */

@@ -18,13 +18,16 @@
 static void names(void **state)
 {
     (void)state;
-    static const char *const want[] = {"f32", "f16", "bf16", "i8", "i4"};
+    static const char *const want[] = {"f32", "f16", "bf16", "i8", "i4",
+                                       "p16", "p8",  "d4",   "d8"};
     enum m2c_type t;
     for (unsigned i = 0; i < M2C_N_TYPES; i++) {
         assert_string_equal(m2c_type_name((enum m2c_type)i), want[i]);
         assert_int_equal(m2c_type_parse(want[i], &t), 0);
         assert_int_equal(t, i);
-        assert_int_equal(m2c_type_grouped(t), i >= M2C_I8);
+        assert_int_equal(m2c_type_digits(t), i >= M2C_D4);
+        assert_int_equal(m2c_type_grouped(t), i >= M2C_I8 && i < M2C_D4);
+        assert_int_equal(m2c_type_planes(t), t == M2C_P16 ? 3 : t == M2C_P8 ? 2 : 1);
     }
     assert_string_equal(m2c_type_name(M2C_N_TYPES), "?");
     assert_int_equal(m2c_type_parse("f64", &t), -EINVAL);
@@ -41,6 +44,15 @@ static void sizes(void **state)
     assert_int_equal(m2c_code_bytes(M2C_I4, 100), 50);
     assert_int_equal(m2c_code_bytes(M2C_I4, 101), 51);
     assert_int_equal(m2c_code_bytes(M2C_I4, 0), 0);
+    assert_int_equal(m2c_code_bytes(M2C_P16, 101), 51 + 51 + 101);
+    assert_int_equal(m2c_code_bytes(M2C_P8, 101), 51 + 51);
+    assert_int_equal(m2c_code_bytes(M2C_D4, 101), 51);
+    assert_int_equal(m2c_code_bytes(M2C_D8, 101), 101);
+    assert_int_equal(m2c_plane_off(M2C_P16, 2, 101), 102);
+    assert_int_equal(m2c_plane_off(M2C_P8, 1, 101), 51);
+    assert_int_equal(m2c_plane_off(M2C_I8, 0, 101), 0);
+    assert_int_equal(m2c_scale_bytes(M2C_P16, 33), 4);
+    assert_int_equal(m2c_scale_bytes(M2C_D4, 33), 0);
     assert_int_equal(m2c_scale_bytes(M2C_F16, 100), 0);
     assert_int_equal(m2c_scale_bytes(M2C_I8, 0), 0);
     assert_int_equal(m2c_scale_bytes(M2C_I8, 1), 2);

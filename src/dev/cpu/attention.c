@@ -40,7 +40,7 @@ static void scores(const struct attention *run, const float *q, const uint8_t *k
         struct m2c_vec w[M2C_DOT_MAX];
         uint32_t nv = M2C_MIN(m - i, (uint32_t)M2C_DOT_MAX);
         for (uint32_t v = 0; v < nv; v++)
-            w[v] = (struct m2c_vec){k + (i + v) * step, NULL, a->type};
+            w[v] = (struct m2c_vec){.codes = k + (i + v) * step, .type = a->type};
         run->isa->dot(w, nv, NULL, q, a->head_dim, s + i);
     }
     for (uint32_t i = 0; i < m; i++)
@@ -76,7 +76,7 @@ static void one_head(const struct attention *run, size_t row, uint32_t head)
             struct m2c_vec w[M2C_AXPY_MAX];
             uint32_t nv = M2C_MIN(m - i, (uint32_t)M2C_AXPY_MAX);
             for (uint32_t j = 0; j < nv; j++)
-                w[j] = (struct m2c_vec){v + (p + i + j) * step, NULL, a->type};
+                w[j] = (struct m2c_vec){.codes = v + (p + i + j) * step, .type = a->type};
             run->isa->axpy(w, nv, s + i, 0, out, 0, 1, 0, a->head_dim);
         }
     }

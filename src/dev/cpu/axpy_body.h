@@ -14,7 +14,7 @@ ALWAYS_INLINE void read_factors(const struct m2c_vec *w, float h, size_t g, size
                                 float *f)
 {
     if (grouped(w->type))
-        scales_16(w->scales + 2 * g, m, f);
+        vec_scales(w->type, w, g, m, f);
     for (size_t i = 0; i < SCALE_BLOCK; i += VF_LANES)
         vf_store(f + i, grouped(w->type) ? vf_mul(vf_load(f + i), vf_set(h)) : vf_set(h));
 }
@@ -33,13 +33,12 @@ ALWAYS_INLINE void axpy_tile(bool same, enum m2c_type type, unsigned nv, unsigne
         sum[t] = vg_load(order, acc + (g + t) * M2C_GROUP);
     for (unsigned k = 0; k < nv; k++) {
         enum m2c_type kt = same ? type : w[k].type;
-        const uint8_t *c = w[k].codes + g * group_bytes(kt);
         if (k < n_next && tile == AXPY_TILE)
             for (unsigned t = 0; t < tile; t += line_groups(same ? type : w[nv + k].type))
                 prefetch_line(same ? type : w[nv + k].type, &w[nv + k], g + t);
 #define STEP(T)                                                                          \
     for (unsigned t = 0; t < tile; t++) {                                                \
-        vg d = vg_codes(T, c + t * group_bytes(T));                                      \
+        vg d = vec_group(T, &w[k], g + t);                                               \
         if (!same)                                                                       \
             d = vg_natural(T, d);                                                        \
         for (int p = 0; p < VG_PARTS; p++)                                               \
@@ -52,6 +51,10 @@ ALWAYS_INLINE void axpy_tile(bool same, enum m2c_type type, unsigned nv, unsigne
         case M2C_BF16: STEP(M2C_BF16) break;
         case M2C_I8: STEP(M2C_I8) break;
         case M2C_I4: STEP(M2C_I4) break;
+        case M2C_P16: STEP(M2C_P16) break;
+        case M2C_P8: STEP(M2C_P8) break;
+        case M2C_D4:
+        case M2C_D8:
         case M2C_N_TYPES: break;
         }
 #undef STEP
@@ -79,15 +82,19 @@ ALWAYS_INLINE void axpy_groups(bool same, enum m2c_type type, const struct m2c_v
     }
 }
 
-/* A group's values in the order of the elements. */
-ALWAYS_INLINE vg natural_codes(enum m2c_type type, const uint8_t *c)
+/* A short group's values in the order of the elements. */
+ALWAYS_INLINE vg natural_tail(enum m2c_type type, const struct tail *t)
 {
     switch (type) {
-    case M2C_F32: return vg_codes(M2C_F32, c);
-    case M2C_F16: return vg_codes(M2C_F16, c);
-    case M2C_BF16: return vg_codes(M2C_BF16, c);
-    case M2C_I8: return vg_codes(M2C_I8, c);
-    case M2C_I4: return vg_natural(M2C_I4, vg_codes(M2C_I4, c));
+    case M2C_F32: return tail_group(M2C_F32, t);
+    case M2C_F16: return tail_group(M2C_F16, t);
+    case M2C_BF16: return tail_group(M2C_BF16, t);
+    case M2C_I8: return tail_group(M2C_I8, t);
+    case M2C_I4: return vg_natural(M2C_I4, tail_group(M2C_I4, t));
+    case M2C_P16: return vg_natural(M2C_P16, tail_group(M2C_P16, t));
+    case M2C_P8: return vg_natural(M2C_P8, tail_group(M2C_P8, t));
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
     return vg_zero();
@@ -103,7 +110,7 @@ static void axpy_rest(const struct m2c_vec *w, unsigned nv, const float *h, floa
     for (unsigned k = 0; k < nv; k++) {
         struct tail t;
         read_tail(w[k].type, &w[k], group, n, &t);
-        vg d = natural_codes(w[k].type, t.codes);
+        vg d = natural_tail(w[k].type, &t);
         vf f = vf_set(grouped(w[k].type) ? t.scale[0] * h[k] : h[k]);
         for (int p = 0; p < VG_PARTS; p++)
             sum.v[p] = vf_fma(d.v[p], f, sum.v[p]);
@@ -134,6 +141,10 @@ static void axpy_row(const struct m2c_vec *w, unsigned nv, unsigned n_next, cons
         axpy_groups(false, M2C_F32, w, nv, n_next, h, acc, g, ge);
     else if (w[0].type == M2C_I4)
         axpy_same(M2C_I4, w, nv, n_next, h, acc, g, ge);
+    else if (w[0].type == M2C_P16)
+        axpy_same(M2C_P16, w, nv, n_next, h, acc, g, ge);
+    else if (w[0].type == M2C_P8)
+        axpy_same(M2C_P8, w, nv, n_next, h, acc, g, ge);
     else if (w[0].type == M2C_I8)
         axpy_same(M2C_I8, w, nv, n_next, h, acc, g, ge);
     else if (w[0].type == M2C_F16)

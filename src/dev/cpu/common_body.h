@@ -17,43 +17,84 @@ enum {
     AXPY_TILE = 4                          /* groups of accumulators in registers */
 };
 
-ALWAYS_INLINE bool grouped(enum m2c_type type)
+ALWAYS_INLINE bool nested(enum m2c_type type)
 {
-    return type == M2C_I8 || type == M2C_I4;
+    return type == M2C_P16 || type == M2C_P8;
 }
 
-/* Bytes of the codes of one group. */
+ALWAYS_INLINE bool grouped(enum m2c_type type)
+{
+    return type == M2C_I8 || type == M2C_I4 || nested(type);
+}
+
+/* Bytes of the codes of one group, of plane 0 where there are more. */
 ALWAYS_INLINE size_t group_bytes(enum m2c_type type)
 {
     return type == M2C_F32 ? 4 * M2C_GROUP
            : type == M2C_I8 ? M2C_GROUP
-           : type == M2C_I4 ? M2C_GROUP / 2
+           : paired(type)   ? M2C_GROUP / 2
                             : 2 * M2C_GROUP;
 }
 
-/* Bytes of the codes of the n elements of a short group. */
+/* Bytes of the codes of the n elements of a short group of whole bytes. */
 ALWAYS_INLINE size_t tail_bytes(enum m2c_type type, size_t n)
 {
-    return type == M2C_I4 ? (n + 1) / 2 : n * (group_bytes(type) / M2C_GROUP);
+    return n * (group_bytes(type) / M2C_GROUP);
+}
+
+/* The values of group g before scaling. */
+ALWAYS_INLINE vg vec_group(enum m2c_type type, const struct m2c_vec *w, size_t g)
+{
+    if (nested(type))
+        return vg_planes(type, w->codes + g * (M2C_GROUP / 2), w->d4 + g * (M2C_GROUP / 2),
+                         type == M2C_P16 ? w->d8 + g * M2C_GROUP : NULL);
+    return vg_codes(type, w->codes + g * group_bytes(type));
+}
+
+/* n <= SCALE_BLOCK scales from group g on, as factors of what vec_group gives;
+ * writes all of `out`. */
+ALWAYS_INLINE void vec_scales(enum m2c_type type, const struct m2c_vec *w, size_t g,
+                              size_t n, float *out)
+{
+    scales_16(w->scales + 2 * g, n, out);
+    for (size_t i = 0; nested(type) && i < SCALE_BLOCK; i += VF_LANES)
+        vf_store(out + i, vf_mul(vf_load(out + i), vf_set(1.0f / 4096)));
 }
 
 /* A short last group, padded with zeros so that it can be used like a full
  * one without reading past the vector. */
 struct tail {
-    uint8_t codes[4 * M2C_GROUP];
-    float scale[SCALE_BLOCK]; /* the first one; scales_16 writes all */
+    uint8_t codes[4 * M2C_GROUP], d4[M2C_GROUP / 2], d8[M2C_GROUP];
+    float scale[SCALE_BLOCK]; /* the first one; vec_scales writes all */
 };
+
+ALWAYS_INLINE void read_nibbles(const uint8_t *p, size_t n, uint8_t *out)
+{
+    memcpy(out, p, (n + 1) / 2);
+    if (n % 2) /* the odd nibble at the end is nobody's */
+        out[n / 2] &= 15;
+}
 
 ALWAYS_INLINE void read_tail(enum m2c_type type, const struct m2c_vec *w, size_t group,
                              size_t n, struct tail *t)
 {
-    memset(t->codes, 0, sizeof(t->codes));
-    memcpy(t->codes, w->codes + group * group_bytes(type), tail_bytes(type, n));
-    if (type == M2C_I4 && n % 2) /* the odd nibble at the end is nobody's */
-        t->codes[n / 2] &= 15;
-    t->scale[0] = 0;
+    memset(t, 0, sizeof(*t));
+    if (paired(type))
+        read_nibbles(w->codes + group * (M2C_GROUP / 2), n, t->codes);
+    else
+        memcpy(t->codes, w->codes + group * group_bytes(type), tail_bytes(type, n));
+    if (nested(type))
+        read_nibbles(w->d4 + group * (M2C_GROUP / 2), n, t->d4);
+    if (type == M2C_P16)
+        memcpy(t->d8, w->d8 + group * M2C_GROUP, n);
     if (grouped(type))
-        scales_16(w->scales + 2 * group, 1, t->scale);
+        vec_scales(type, w, group, 1, t->scale);
+}
+
+ALWAYS_INLINE vg tail_group(enum m2c_type type, const struct tail *t)
+{
+    struct m2c_vec w = {.codes = t->codes, .d4 = t->d4, .d8 = t->d8, .type = type};
+    return vec_group(type, &w, 0);
 }
 
 /* Groups whose codes fill a cache line, or one. */
@@ -70,6 +111,12 @@ ALWAYS_INLINE void prefetch_line(enum m2c_type type, const struct m2c_vec *w, si
     const uint8_t *p = w->codes + g * group_bytes(type);
     for (size_t i = 0; i < line_groups(type) * group_bytes(type); i += 64)
         prefetch(p + i);
+    if (nested(type))
+        prefetch(w->d4 + g * (M2C_GROUP / 2));
+    if (type == M2C_P16) {
+        prefetch(w->d8 + g * M2C_GROUP);
+        prefetch(w->d8 + g * M2C_GROUP + 64);
+    }
 }
 
 #endif

@@ -21,9 +21,10 @@ static unsigned row_vecs(const struct matmul *a, size_t row, struct m2c_vec *w)
 {
     unsigned nv = 0;
     for (; nv < M2C_DOT_MAX && row + nv < a->w->rows; nv++)
-        w[nv] = (struct m2c_vec){a->codes + (row + nv) * a->code_step,
-                                 a->scale_step ? a->scales + (row + nv) * a->scale_step : NULL,
-                                 a->w->type};
+        w[nv] = (struct m2c_vec){
+            .codes = a->codes + (row + nv) * a->code_step,
+            .scales = a->scale_step ? a->scales + (row + nv) * a->scale_step : NULL,
+            .type = a->w->type};
     return nv;
 }
 
@@ -96,8 +97,9 @@ void m2c_cpu_embed(const struct m2c_run *run, const struct m2c_embed_args *a)
         scales = m2c_mem_host(a->table.scales);
     const float one = 1;
     for (uint32_t r = 0; r < a->rows; r++, out += n) {
-        struct m2c_vec w = {codes + ids[r] * code_step,
-                            scales ? scales + ids[r] * scale_step : NULL, a->table.type};
+        struct m2c_vec w = {.codes = codes + ids[r] * code_step,
+                            .scales = scales ? scales + ids[r] * scale_step : NULL,
+                            .type = a->table.type};
         for (size_t i = 0; i < n; i++)
             out[i] = 0;
         run->isa->axpy(&w, 1, &one, 0, out, 0, 1, 0, n);
@@ -122,7 +124,7 @@ static void norm_rows(void *ctx, size_t begin, size_t end, unsigned worker)
     for (size_t r = begin; r < end; r++) {
         const float *x = (const float *)m2c_mem_host(a->x) + r * a->n;
         float *y = (float *)m2c_mem_host(a->y) + r * a->n, sum;
-        struct m2c_vec v = {(const uint8_t *)x, NULL, M2C_F32};
+        struct m2c_vec v = {.codes = (const uint8_t *)x, .type = M2C_F32};
         run->isa->dot(&v, 1, NULL, x, a->n, &sum);
         float f = (float)(1 / sqrt((double)sum / a->n + (double)a->eps));
         for (uint32_t i = 0; i < a->n; i++)

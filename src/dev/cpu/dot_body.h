@@ -33,12 +33,11 @@ ALWAYS_INLINE void dot_tile(enum m2c_type type, unsigned nv, unsigned tile,
         xs[t] = vg_load(type, x + (g + t) * M2C_GROUP);
 #pragma GCC unroll 8
     for (unsigned k = 0; k < nv; k++) {
-        const uint8_t *c = w[k].codes + g * group_bytes(type);
         if (tile == line_groups(type))
             prefetch_line(type, &next[k], g);
 #pragma GCC unroll 4
         for (unsigned t = 0; t < tile; t++)
-            acc[k] = dot_group(type, vg_codes(type, c + t * group_bytes(type)), xs[t],
+            acc[k] = dot_group(type, vec_group(type, &w[k], g + t), xs[t],
                                &scales[k][i + t], acc[k]);
     }
 }
@@ -56,7 +55,7 @@ ALWAYS_INLINE void dot_typed(enum m2c_type type, unsigned nv, const struct m2c_v
     for (size_t g = 0; g < groups; g += SCALE_BLOCK) {
         size_t m = M2C_MIN(groups - g, (size_t)SCALE_BLOCK), i = 0;
         for (unsigned k = 0; k < nv && grouped(type); k++) {
-            scales_16(w[k].scales + 2 * g, m, scales[k]);
+            vec_scales(type, &w[k], g, m, scales[k]);
             prefetch(next[k].scales + 2 * g);
         }
         for (; i + tile <= m; i += tile)
@@ -70,7 +69,7 @@ ALWAYS_INLINE void dot_typed(enum m2c_type type, unsigned nv, const struct m2c_v
         for (unsigned k = 0; k < nv; k++) {
             struct tail t;
             read_tail(type, &w[k], groups, rest, &t);
-            acc[k] = dot_group(type, vg_codes(type, t.codes), vg_load(type, xt), t.scale,
+            acc[k] = dot_group(type, tail_group(type, &t), vg_load(type, xt), t.scale,
                                acc[k]);
         }
     }
@@ -103,6 +102,10 @@ static void kern_dot(const struct m2c_vec *w, unsigned nv, const struct m2c_vec 
     case M2C_BF16: dot_any(M2C_BF16, w, nv, next, x, n, out); break;
     case M2C_I8: dot_any(M2C_I8, w, nv, next, x, n, out); break;
     case M2C_I4: dot_any(M2C_I4, w, nv, next, x, n, out); break;
+    case M2C_P16: dot_any(M2C_P16, w, nv, next, x, n, out); break;
+    case M2C_P8: dot_any(M2C_P8, w, nv, next, x, n, out); break;
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
 }
@@ -115,9 +118,8 @@ struct decoded {
     float w[ROWS_VECTORS][BLOCK_ELEMS], scale[ROWS_VECTORS][SCALE_BLOCK];
 };
 
-ALWAYS_INLINE void decode_group(enum m2c_type type, const uint8_t *codes, float *out)
+ALWAYS_INLINE void store_group(vg d, float *out)
 {
-    vg d = vg_codes(type, codes);
     for (int k = 0; k < VG_PARTS; k++)
         vf_store(out + k * VF_LANES, d.v[k]);
 }
@@ -128,13 +130,13 @@ ALWAYS_INLINE void decode_block(enum m2c_type type, const struct m2c_vec *w, siz
 {
     size_t g = at / M2C_GROUP, full = n / M2C_GROUP, rest = n % M2C_GROUP;
     if (grouped(type) && full)
-        scales_16(w->scales + 2 * g, full, d->scale[k]);
+        vec_scales(type, w, g, full, d->scale[k]);
     for (size_t i = 0; i < full; i++)
-        decode_group(type, w->codes + (g + i) * group_bytes(type), d->w[k] + i * M2C_GROUP);
+        store_group(vec_group(type, w, g + i), d->w[k] + i * M2C_GROUP);
     if (rest) {
         struct tail t;
         read_tail(type, w, g + full, rest, &t);
-        decode_group(type, t.codes, d->w[k] + full * M2C_GROUP);
+        store_group(tail_group(type, &t), d->w[k] + full * M2C_GROUP);
         d->scale[k][full] = t.scale[0];
     }
 }
@@ -201,7 +203,7 @@ ALWAYS_INLINE void rows_typed(enum m2c_type type, const struct m2c_vec *w, unsig
     memset(&d, 0, sizeof(d));
     for (size_t at = 0; at < n; at += BLOCK_ELEMS) {
         size_t m = M2C_MIN(n - at, (size_t)BLOCK_ELEMS);
-        bool pack = type == M2C_I4 || m % M2C_GROUP;
+        bool pack = paired(type) || m % M2C_GROUP;
         for (unsigned k = 0; k < nv; k++)
             decode_block(type, &w[k], at, m, &d, k);
         for (unsigned r = 0; r < rows; r += ROW_STEP) {
@@ -232,6 +234,10 @@ static void kern_dot_rows(const struct m2c_vec *w, unsigned nv, const float *x, 
         case M2C_BF16: rows_typed(M2C_BF16, w, m, x, n, rows, out); break;
         case M2C_I8: rows_typed(M2C_I8, w, m, x, n, rows, out); break;
         case M2C_I4: rows_typed(M2C_I4, w, m, x, n, rows, out); break;
+        case M2C_P16: rows_typed(M2C_P16, w, m, x, n, rows, out); break;
+        case M2C_P8: rows_typed(M2C_P8, w, m, x, n, rows, out); break;
+        case M2C_D4:
+        case M2C_D8:
         case M2C_N_TYPES: break;
         }
     }

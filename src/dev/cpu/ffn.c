@@ -18,12 +18,23 @@ struct up {
     uint8_t pass;
 };
 
+static const uint8_t *plane_of(const struct m2c_ffn_plane *p, uint32_t slot, int v)
+{
+    return (const uint8_t *)m2c_mem_host(p->base) + slot * p->stride + p->off[v];
+}
+
 static struct m2c_vec vec_of(const struct m2c_ffn_unit *u, const struct m2c_neuron_ref *n,
                              int v)
 {
     const struct m2c_ffn_class *c = &u->cls[n->cls];
     const uint8_t *slot = (const uint8_t *)m2c_mem_host(c->base) + n->slot * c->stride;
-    return (struct m2c_vec){slot + c->code_off[v], slot + c->scale_off[v], c->type};
+    struct m2c_vec w = {
+        .codes = slot + c->code_off[v], .scales = slot + c->scale_off[v], .type = c->type};
+    if (m2c_type_planes(c->type) > 1)
+        w.d4 = plane_of(&c->plane[0], n->slot, v);
+    if (m2c_type_planes(c->type) > 2)
+        w.d8 = plane_of(&c->plane[1], n->slot, v);
+    return w;
 }
 
 static float activate(enum m2c_act act, float x)

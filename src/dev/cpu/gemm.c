@@ -38,9 +38,10 @@ static void decode_tile(const struct gemm *g, uint32_t row, uint32_t at, uint32_
     memset(out, 0, TILE_OUT * sizeof(*out));
     for (uint32_t i = row; i < w->rows && i < row + TILE_OUT; i++) {
         /* The vector from element `at` on, which is the start of a group. */
-        struct m2c_vec v = {codes + i * code + m2c_code_bytes(w->type, at),
-                            scales ? scales + i * scale + m2c_scale_bytes(w->type, at) : NULL,
-                            w->type};
+        struct m2c_vec v = {
+            .codes = codes + i * code + m2c_code_bytes(w->type, at),
+            .scales = scales ? scales + i * scale + m2c_scale_bytes(w->type, at) : NULL,
+            .type = w->type};
         g->isa->axpy(&v, 1, &one, 0, out[i - row], 0, 1, 0, n);
     }
 }

@@ -23,9 +23,10 @@ enum {
     M2C_KEY_BLOCK = 64 /* keys that one step of the online softmax takes */
 };
 
-/* One vector of weights. `scales` is NULL for ungrouped types. */
+/* One vector of weights. `scales` is NULL for ungrouped types; d4 and d8 are
+ * planes 1 and 2 of a nested code, whose plane 0 is `codes`. */
 struct m2c_vec {
-    const uint8_t *codes, *scales;
+    const uint8_t *codes, *scales, *d4, *d8;
     enum m2c_type type;
 };
 

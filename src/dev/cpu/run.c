@@ -10,9 +10,10 @@ bool m2c_cpu_supports(const struct m2c_cpu_isa *isa, enum m2c_op op, enum m2c_ty
     (void)isa;
     switch (op) {
     case M2C_OP_EMBED:
-    case M2C_OP_MATMUL:
+    case M2C_OP_MATMUL: return (unsigned)type < M2C_N_TYPES && m2c_type_planes(type) == 1 &&
+                               !m2c_type_digits(type);
     case M2C_OP_FFN_UP:
-    case M2C_OP_FFN_DOWN: return (unsigned)type < M2C_N_TYPES;
+    case M2C_OP_FFN_DOWN: return (unsigned)type < M2C_N_TYPES && !m2c_type_digits(type);
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION: return type == M2C_F32 || type == M2C_F16;
     case M2C_OP_FILL:

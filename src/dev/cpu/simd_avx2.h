@@ -117,6 +117,13 @@ static inline void i4_lanes(const uint8_t *c, vf r[2])
     r[1] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(b, 24), 28));
 }
 
+/* Types whose codes are nibbles, and whose elements vg_codes and vg_planes may
+ * give as even ones and odd ones. */
+static inline bool paired(enum m2c_type type)
+{
+    return type == M2C_I4 || type == M2C_P16 || type == M2C_P8;
+}
+
 /* The values of one group's codes, before scaling. */
 static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
@@ -142,9 +149,50 @@ static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
         i4_lanes(c, r.v);
         i4_lanes(c + 8, r.v + 2);
         break;
+    case M2C_P16: /* vg_planes */
+    case M2C_P8:
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
     return r;
+}
+
+/* A group of a nested code from its planes, at 1/4096 of the scale: sixteen
+ * words of even elements and sixteen of odd ones. A digit's sign comes with
+ * the bits that are shifted to the top of its word. */
+static inline void planes_words(enum m2c_type type, const uint8_t *c, const uint8_t *d4,
+                                const uint8_t *d8, __m256i *even, __m256i *odd)
+{
+    const __m256i top = _mm256_set1_epi16((short)0xf000);
+    __m256i a = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)c));
+    __m256i b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)d4));
+    __m256i e = _mm256_slli_epi16(b, 12), o = _mm256_and_si256(_mm256_slli_epi16(b, 8), top);
+    e = _mm256_add_epi16(_mm256_slli_epi16(a, 12), _mm256_srai_epi16(e, 4));
+    o = _mm256_add_epi16(_mm256_and_si256(_mm256_slli_epi16(a, 8), top),
+                         _mm256_srai_epi16(o, 4));
+    if (type == M2C_P16) { /* the low byte of each word is the even element's */
+        __m256i w = _mm256_loadu_si256((const __m256i *)d8);
+        e = _mm256_add_epi16(e, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+        o = _mm256_add_epi16(o, _mm256_srai_epi16(w, 8));
+    }
+    *even = e;
+    *odd = o;
+}
+
+static inline vf words_lanes(__m128i w)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(w));
+}
+
+static inline vg vg_planes(enum m2c_type type, const uint8_t *c, const uint8_t *d4,
+                           const uint8_t *d8)
+{
+    __m256i e, o;
+    planes_words(type, c, d4, d8, &e, &o);
+    return (vg){{words_lanes(_mm256_castsi256_si128(e)), words_lanes(_mm256_castsi256_si128(o)),
+                 words_lanes(_mm256_extracti128_si256(e, 1)),
+                 words_lanes(_mm256_extracti128_si256(o, 1))}};
 }
 
 /* Sixteen elements in order from their even and odd ones, and back. */
@@ -166,7 +214,7 @@ static inline void split_even_odd(vf *a, vf *b)
 /* From vg_codes' order to that of the elements. */
 static inline vg vg_natural(enum m2c_type type, vg a)
 {
-    if (type == M2C_I4) {
+    if (paired(type)) {
         merge_even_odd(&a.v[0], &a.v[1]);
         merge_even_odd(&a.v[2], &a.v[3]);
     }
@@ -179,7 +227,7 @@ static inline vg vg_load(enum m2c_type type, const float *p)
     vg a;
     for (int i = 0; i < VG_PARTS; i++)
         a.v[i] = _mm256_loadu_ps(p + 8 * i);
-    if (type == M2C_I4) {
+    if (paired(type)) {
         split_even_odd(&a.v[0], &a.v[1]);
         split_even_odd(&a.v[2], &a.v[3]);
     }

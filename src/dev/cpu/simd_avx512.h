@@ -101,6 +101,13 @@ static inline vf i8_lanes(const uint8_t *c)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)c)));
 }
 
+/* Types whose codes are nibbles, and whose elements vg_codes and vg_planes may
+ * give as even ones and odd ones. */
+static inline bool paired(enum m2c_type type)
+{
+    return type == M2C_I4 || type == M2C_P16 || type == M2C_P8;
+}
+
 /* The values of one group's codes, before scaling. */
 static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
@@ -129,9 +136,44 @@ static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
         r.v[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(b, 4), lut);
         break;
     }
+    case M2C_P16: /* vg_planes */
+    case M2C_P8:
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
     return r;
+}
+
+/* A group of a nested code from its planes, at 1/4096 of the scale: sixteen
+ * words of even elements and sixteen of odd ones. A digit's sign comes with
+ * the bits that are shifted to the top of its word. */
+static inline void planes_words(enum m2c_type type, const uint8_t *c, const uint8_t *d4,
+                                const uint8_t *d8, __m256i *even, __m256i *odd)
+{
+    const __m256i top = _mm256_set1_epi16((short)0xf000);
+    __m256i a = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)c));
+    __m256i b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)d4));
+    __m256i e = _mm256_slli_epi16(b, 12), o = _mm256_and_si256(_mm256_slli_epi16(b, 8), top);
+    e = _mm256_add_epi16(_mm256_slli_epi16(a, 12), _mm256_srai_epi16(e, 4));
+    o = _mm256_add_epi16(_mm256_and_si256(_mm256_slli_epi16(a, 8), top),
+                         _mm256_srai_epi16(o, 4));
+    if (type == M2C_P16) { /* the low byte of each word is the even element's */
+        __m256i w = _mm256_loadu_si256((const __m256i *)d8);
+        e = _mm256_add_epi16(e, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+        o = _mm256_add_epi16(o, _mm256_srai_epi16(w, 8));
+    }
+    *even = e;
+    *odd = o;
+}
+
+static inline vg vg_planes(enum m2c_type type, const uint8_t *c, const uint8_t *d4,
+                           const uint8_t *d8)
+{
+    __m256i e, o;
+    planes_words(type, c, d4, d8, &e, &o);
+    return (vg){{_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(e)),
+                 _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(o))}};
 }
 
 static inline vg split_even_odd(vg a)
@@ -145,7 +187,7 @@ static inline vg split_even_odd(vg a)
 /* From vg_codes' order to that of the elements. */
 static inline vg vg_natural(enum m2c_type type, vg a)
 {
-    if (type != M2C_I4)
+    if (!paired(type))
         return a;
     __m512i l = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     __m512i h = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
@@ -158,7 +200,7 @@ static inline vg vg_natural(enum m2c_type type, vg a)
 static inline vg vg_load(enum m2c_type type, const float *p)
 {
     vg a = {{_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16)}};
-    return type == M2C_I4 ? split_even_odd(a) : a;
+    return paired(type) ? split_even_odd(a) : a;
 }
 
 static inline void vg_store(enum m2c_type type, float *p, vg a)

@@ -107,6 +107,13 @@ static inline vg vg_zero(void)
     return r;
 }
 
+/* Types whose codes are nibbles, and whose elements vg_codes and vg_planes may
+ * give as even ones and odd ones. */
+static inline bool paired(enum m2c_type type)
+{
+    return type == M2C_I4 || type == M2C_P16 || type == M2C_P8;
+}
+
 /* The values of one group's codes, before scaling. */
 static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
 {
@@ -138,8 +145,30 @@ static inline vg vg_codes(enum m2c_type type, const uint8_t *c)
             f[2 * i + 1] = (float)(((c[i] >> 4) ^ 8) - 8);
         }
         break;
+    case M2C_P16: /* vg_planes */
+    case M2C_P8:
+    case M2C_D4:
+    case M2C_D8:
     case M2C_N_TYPES: break;
     }
+    return r;
+}
+
+/* A group of a nested code from its planes, at 1/4096 of the scale. */
+static inline vg vg_planes(enum m2c_type type, const uint8_t *c, const uint8_t *d4,
+                           const uint8_t *d8)
+{
+    vg r;
+    int16_t q[M2C_GROUP];
+    for (int i = 0; i < M2C_GROUP / 2; i++) {
+        q[2 * i] = (int16_t)((((c[i] & 15) ^ 8) - 8) * 4096 + (((d4[i] & 15) ^ 8) - 8) * 256);
+        q[2 * i + 1] =
+            (int16_t)((((c[i] >> 4) ^ 8) - 8) * 4096 + (((d4[i] >> 4) ^ 8) - 8) * 256);
+    }
+    for (int i = 0; type == M2C_P16 && i < M2C_GROUP; i++)
+        q[i] = (int16_t)(q[i] + (int8_t)d8[i]);
+    for (int i = 0; i < M2C_GROUP; i++)
+        r.v[i / VF_LANES].f[i % VF_LANES] = q[i];
     return r;
 }
 
