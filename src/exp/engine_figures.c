@@ -62,8 +62,9 @@ static double ffn_bytes(const struct m2c_store *s, const uint64_t *active)
     const struct m2c_layout *layout = m2c_store_layout(s);
     double sum = 0;
     for (uint32_t c = 0; c < layout->n_classes; c++) {
-        uint32_t part = (uint32_t)__builtin_ctz(layout->cls[c].parts);
-        sum += (double)active[c] * m2c_store_record(s, part)->bytes;
+        for (uint32_t p = 0; p < layout->n_parts; p++)
+            if (layout->cls[c].parts >> p & 1)
+                sum += (double)active[c] * m2c_store_record(s, p)->bytes;
     }
     return sum;
 }
@@ -92,6 +93,7 @@ int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
     put(&p, "ssd_requests", NULL, per((double)c.ssd_requests, tokens));
     put(&p, "evictions", NULL, per((double)c.evictions, tokens));
     put(&p, "reclassed", NULL, per((double)c.reclassed, tokens));
+    put(&p, "widened", NULL, per((double)c.widened, tokens));
     put(&p, "waves", NULL, per((double)c.waves, tokens));
     put(&p, "ffn_bytes_read", NULL, per(ffn_bytes(run->store, s->active), tokens));
     p.source = "allocator";

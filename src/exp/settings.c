@@ -58,12 +58,21 @@ static uint64_t resolve(const struct m2c_size *s, uint64_t whole)
 static void whole_ffn(const struct m2c_store *store, uint64_t *units, uint64_t *blocks)
 {
     const struct m2c_model_cfg *m = m2c_store_cfg(store);
-    enum m2c_type type = m2c_store_layout(store)->cls[0].type;
-    struct m2c_geom slot, record;
-    m2c_slot_geom(type, m->dim, m->has_gate, &slot);
-    m2c_record_geom(type, m->dim, m->has_gate, &record);
+    const struct m2c_layout *layout = m2c_store_layout(store);
+    struct m2c_slot slot;
+    uint32_t extents = 0, off;
+    m2c_class_slot(layout, 0, m->dim, m->has_gate, &slot);
     *units = (uint64_t)slot.bytes * m->hidden * m->layers;
-    *blocks = m2c_align_up((size_t)record.bytes * m->hidden, M2C_PAGE) * m->layers;
+    *blocks = 0;
+    for (uint32_t p = 0; p < layout->n_parts; p++) {
+        struct m2c_store_range r;
+        uint32_t x = m2c_store_part_at(store, p, &off);
+        if (!(layout->cls[0].parts >> p & 1) || extents >> x & 1)
+            continue;
+        extents |= 1u << x;
+        m2c_store_extent(store, 0, x, &r);
+        *blocks += m2c_align_up(r.bytes, M2C_PAGE) * m->layers;
+    }
 }
 
 static int resolve_class(const struct m2c_settings *s, const struct m2c_store *store,

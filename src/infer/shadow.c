@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* True activations from a resident copy of gate and up.
+/* True activations from a resident copy of gate and up, at the widest class.
  *
  * A record is gate, up, down in this order, so that the shadow of a neuron is
- * the head of its record, up to where down begins. */
+ * the heads of its records, up to where down begins: for each part of the class
+ * those of all neurons in a row. */
 #include "infer/shadow.h"
 
 #include "quant/codec.h"
+#include "tier/way.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,27 +19,33 @@
 struct m2c_shadow {
     struct m2c_dev *dev;
     const struct m2c_store *s;
-    uint32_t n, layers, stride;
-    struct m2c_buf **buf; /* [layers] */
+    uint32_t n, layers;
+    size_t part_off[M2C_LAYOUT_PARTS], bytes; /* of a layer */
+    struct m2c_buf **buf;                     /* [layers] */
     struct m2c_buf *list, *h, *h_host, *stage; /* stage: on the way to the device */
     struct m2c_queue *queue;                   /* of loading */
-    struct m2c_ffn_unit unit; /* base of class 0 is set for each layer */
+    struct m2c_ffn_unit unit; /* class 0 is set for each layer */
 };
 
-static uint32_t widest_part(const struct m2c_store *s)
+/* Bytes of gate and up of a neuron in part p; 0: the widest class has it not. */
+static uint32_t head_bytes(const struct m2c_store *s, uint32_t p)
 {
-    return (uint32_t)__builtin_ctz(m2c_store_layout(s)->cls[0].parts);
+    bool used = m2c_store_layout(s)->cls[0].parts >> p & 1;
+    return used ? m2c_store_record(s, p)->code_off[2] : 0;
 }
 
-static uint32_t head_bytes(const struct m2c_store *s)
+static size_t neuron_bytes(const struct m2c_store *s)
 {
-    return m2c_store_record(s, widest_part(s))->code_off[2];
+    size_t bytes = 0;
+    for (uint32_t p = 0; p < m2c_store_layout(s)->n_parts; p++)
+        bytes += head_bytes(s, p);
+    return bytes;
 }
 
 uint64_t m2c_shadow_bytes(const struct m2c_store *s)
 {
     const struct m2c_model_cfg *m = m2c_store_cfg(s);
-    return (uint64_t)head_bytes(s) * m->hidden * m->layers;
+    return (uint64_t)neuron_bytes(s) * m->hidden * m->layers;
 }
 
 static enum m2c_place place_of(const struct m2c_dev *dev)
@@ -62,49 +70,74 @@ static int upload(struct m2c_shadow *sh, struct m2c_mem dst, size_t bytes,
     return r;
 }
 
-/* The heads of n records from `first` on. */
-static int keep(struct m2c_shadow *sh, uint32_t layer, uint32_t first, uint32_t n,
-                const unsigned char *run, size_t record, struct m2c_err *err)
+/* The heads of n neurons' records that lie in `run`, from neuron `first` on. */
+static int keep_heads(struct m2c_shadow *sh, uint32_t layer, uint32_t extent,
+                      uint32_t first, uint32_t n, const unsigned char *run,
+                      uint32_t stride, struct m2c_err *err)
 {
     struct m2c_buf *buf = sh->buf[layer];
-    const size_t at = (size_t)first * sh->stride;
-    unsigned char *to = buf->host ? (unsigned char *)buf->host + at : sh->stage->host;
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(to + (size_t)i * sh->stride, run + i * record, sh->stride);
-    return buf->host ? 0
-                     : upload(sh, (struct m2c_mem){buf, at}, (size_t)n * sh->stride, err);
+    int r = 0;
+    for (uint32_t p = 0; p < m2c_store_layout(sh->s)->n_parts && r == 0; p++) {
+        uint32_t off, head = head_bytes(sh->s, p);
+        if (head == 0 || m2c_store_part_at(sh->s, p, &off) != extent)
+            continue;
+        size_t at = sh->part_off[p] + (size_t)first * head;
+        unsigned char *to = buf->host ? (unsigned char *)buf->host + at : sh->stage->host;
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(to + (size_t)i * head, run + (size_t)i * stride + off, head);
+        if (!buf->host)
+            r = upload(sh, (struct m2c_mem){buf, at}, (size_t)n * head, err);
+    }
+    return r;
+}
+
+static int read_all(int fd, const char *path, void *to, size_t bytes, uint64_t off,
+                    struct m2c_err *err)
+{
+    for (size_t got = 0; got < bytes;) {
+        ssize_t k = pread(fd, (unsigned char *)to + got, bytes - got, (off_t)(off + got));
+        if (k <= 0)
+            return m2c_fail(err, k < 0 ? -errno : -EIO, "%s: offset %llu: %s", path,
+                            (unsigned long long)(off + got),
+                            k < 0 ? strerror(errno) : "file ends early");
+        got += (size_t)k;
+    }
+    return 0;
 }
 
 /* Reads whole records in runs, checks them, keeps their heads. */
-static int load_layer(struct m2c_shadow *sh, int fd, uint32_t layer, struct m2c_err *err)
+static int load_extent(struct m2c_shadow *sh, int fd, uint32_t layer, uint32_t extent,
+                       struct m2c_err *err)
 {
     struct m2c_store_range range;
-    uint32_t part = widest_part(sh->s);
-    m2c_store_part(sh->s, layer, part, &range);
+    m2c_store_extent(sh->s, layer, extent, &range);
     unsigned char *run = malloc((size_t)RUN * range.stride);
     if (!run)
         return m2c_fail(err, -ENOMEM, "shadow: out of memory");
     int r = 0;
     for (uint32_t first = 0; first < sh->n && r == 0; first += RUN) {
         uint32_t n = M2C_MIN((uint32_t)RUN, sh->n - first);
-        uint64_t off = range.offset + (uint64_t)first * range.stride;
-        size_t bytes = (size_t)n * range.stride, got = 0;
-        while (got < bytes) {
-            ssize_t k = pread(fd, run + got, bytes - got, (off_t)(off + got));
-            if (k <= 0) {
-                r = m2c_fail(err, k < 0 ? -errno : -EIO, "%s: offset %llu: %s",
-                             m2c_store_path(sh->s), (unsigned long long)(off + got),
-                             k < 0 ? strerror(errno) : "file ends early");
-                break;
-            }
-            got += (size_t)k;
-        }
+        r = read_all(fd, m2c_store_path(sh->s), run, (size_t)n * range.stride,
+                     range.offset + (uint64_t)first * range.stride, err);
         if (r == 0)
-            r = m2c_store_check(sh->s, layer, part, first, n, run, err);
+            r = m2c_store_check(sh->s, layer, extent, first, n, run, err);
         if (r == 0)
-            r = keep(sh, layer, first, n, run, range.stride, err);
+            r = keep_heads(sh, layer, extent, first, n, run, range.stride, err);
     }
     free(run);
+    return r;
+}
+
+static int load_layer(struct m2c_shadow *sh, int fd, uint32_t layer, struct m2c_err *err)
+{
+    uint32_t done = 0, off;
+    int r = 0;
+    for (uint32_t p = 0; p < m2c_store_layout(sh->s)->n_parts && r == 0; p++) {
+        uint32_t x = m2c_store_part_at(sh->s, p, &off);
+        if (head_bytes(sh->s, p) && !(done & (1u << x)))
+            r = load_extent(sh, fd, layer, x, err);
+        done |= head_bytes(sh->s, p) ? 1u << x : 0;
+    }
     return r;
 }
 
@@ -113,13 +146,12 @@ static int load(struct m2c_shadow *sh, struct m2c_err *err)
     int fd = open(m2c_store_path(sh->s), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return m2c_fail(err, -errno, "%s: %s", m2c_store_path(sh->s), strerror(errno));
-    const size_t run = (size_t)RUN * sh->stride;
+    size_t run = (size_t)RUN * neuron_bytes(sh->s); /* at least of each part's heads */
     int r = m2c_queue_open(sh->dev, "shadow", &sh->queue, err);
     if (r == 0)
         r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, run, &sh->stage, err);
     for (uint32_t l = 0; l < sh->layers && r == 0; l++) {
-        r = m2c_dev_alloc(sh->dev, place_of(sh->dev), (size_t)sh->n * sh->stride,
-                          &sh->buf[l], err);
+        r = m2c_dev_alloc(sh->dev, place_of(sh->dev), sh->bytes, &sh->buf[l], err);
         if (r == 0)
             r = load_layer(sh, fd, l, err);
     }
@@ -159,7 +191,6 @@ int m2c_shadow_open(struct m2c_shadow **out, struct m2c_dev *dev,
                     const struct m2c_store *s, struct m2c_err *err)
 {
     const struct m2c_model_cfg *m = m2c_store_cfg(s);
-    const struct m2c_geom *g = m2c_store_record(s, widest_part(s));
     struct m2c_shadow *sh = calloc(1, sizeof *sh);
     if (!sh || !(sh->buf = calloc(m->layers, sizeof(struct m2c_buf *)))) {
         free(sh);
@@ -169,17 +200,16 @@ int m2c_shadow_open(struct m2c_shadow **out, struct m2c_dev *dev,
     sh->s = s;
     sh->n = m->hidden;
     sh->layers = m->layers;
-    sh->stride = head_bytes(s);
+    for (uint32_t p = 0; p < m2c_store_layout(s)->n_parts; p++) {
+        sh->part_off[p] = sh->bytes;
+        sh->bytes += (size_t)head_bytes(s, p) * m->hidden;
+    }
     sh->unit = (struct m2c_ffn_unit){.dim = m->dim,
                                      .n_neurons = m->hidden,
                                      .has_gate = m->has_gate,
                                      .act = m->act,
                                      .act_shift = m->act_shift,
                                      .n_classes = 1};
-    sh->unit.cls[0].type = m2c_store_layout(s)->cls[0].type;
-    sh->unit.cls[0].stride = sh->stride;
-    memcpy(sh->unit.cls[0].code_off, g->code_off, sizeof g->code_off);
-    memcpy(sh->unit.cls[0].scale_off, g->scale_off, sizeof g->scale_off);
     int r = load(sh, err);
     if (r == 0)
         r = open_lists(sh, err);
@@ -208,10 +238,24 @@ void m2c_shadow_close(struct m2c_shadow *sh)
     free(sh);
 }
 
+/* The widest class as it lies in the layer's buffer. */
+static void set_class(const struct m2c_shadow *sh, uint32_t layer,
+                      struct m2c_ffn_class *out)
+{
+    const struct m2c_layout *layout = m2c_store_layout(sh->s);
+    struct m2c_parts parts = {0};
+    for (uint32_t p = 0; p < layout->n_parts; p++) {
+        parts.base[p] = (struct m2c_mem){sh->buf[layer], sh->part_off[p]};
+        parts.stride[p] = head_bytes(sh->s, p);
+        parts.geom[p] = *m2c_store_record(sh->s, p);
+    }
+    m2c_way_class(layout, 0, &parts, out);
+}
+
 int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t layer,
                      struct m2c_mem x, const float **truth, struct m2c_err *err)
 {
-    sh->unit.cls[0].base = (struct m2c_mem){sh->buf[layer], 0};
+    set_class(sh, layer, &sh->unit.cls[0]);
     struct m2c_call call = {.op = M2C_OP_FFN_UP};
     call.u.ffn_up = (struct m2c_ffn_up_args){.unit = &sh->unit,
                                              .x = x,
@@ -241,10 +285,17 @@ int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t la
 
 void m2c_shadow_gate(const struct m2c_shadow *sh, uint32_t layer, float *out)
 {
-    const struct m2c_ffn_class *c = &sh->unit.cls[0];
-    const unsigned char *slot = sh->buf[layer]->host;
-    int v = sh->unit.has_gate ? 0 : 1;
-    for (uint32_t i = 0; i < sh->n; i++, slot += sh->stride)
-        m2c_decode(c->type, slot + c->code_off[v], slot + c->scale_off[v], sh->unit.dim,
-                   out + (size_t)i * sh->unit.dim);
+    struct m2c_ffn_class c;
+    set_class(sh, layer, &c);
+    const int v = sh->unit.has_gate ? 0 : 1;
+    const unsigned planes = m2c_type_planes(c.type);
+    for (uint32_t i = 0; i < sh->n; i++) {
+        unsigned char *slot = (unsigned char *)m2c_mem_host(c.base) + i * c.stride;
+        struct m2c_coded in = {{slot + c.code_off[v]}, slot + c.scale_off[v]};
+        for (unsigned p = 1; p < planes; p++) {
+            const struct m2c_ffn_plane *q = &c.plane[p - 1];
+            in.plane[p] = (unsigned char *)m2c_mem_host(q->base) + i * q->stride + q->off[v];
+        }
+        m2c_decode_planes(c.type, &in, sh->unit.dim, out + (size_t)i * sh->unit.dim);
+    }
 }

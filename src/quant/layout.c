@@ -177,6 +177,59 @@ unsigned m2c_class_parts(const struct m2c_layout *l, unsigned cls,
     return n;
 }
 
+const char *m2c_arrange_name(enum m2c_arrange a)
+{
+    return a == M2C_ARRANGE_PART ? "part" : "neuron";
+}
+
+int m2c_arrange_parse(const char *name, enum m2c_arrange *out, struct m2c_err *err)
+{
+    for (int a = 0; a < M2C_N_ARRANGES; a++) {
+        *out = (enum m2c_arrange)a;
+        if (strcmp(name, m2c_arrange_name(*out)) == 0)
+            return 0;
+    }
+    return m2c_fail(err, -EINVAL, "unknown arrangement '%s' (known: part, neuron)", name);
+}
+
+/* The planes of a class, in their order, and its scales. */
+static struct m2c_coded planes_of(const struct m2c_layout *l, unsigned cls,
+                                  const struct m2c_coded part[M2C_LAYOUT_PARTS])
+{
+    uint32_t list[M2C_LAYOUT_PARTS];
+    unsigned n = m2c_class_parts(l, cls, list);
+    struct m2c_coded out = {.scales = part[list[0]].scales};
+    for (unsigned i = 0; i < n && i < M2C_COUNTOF(out.plane); i++)
+        out.plane[i] = part[list[i]].plane[0];
+    return out;
+}
+
+/* Classes come widest first, so that a nested one brings the parts of those
+ * that it contains. */
+int m2c_layout_encode(const struct m2c_layout *l, const struct m2c_quant *quant,
+                      const float *x, const float *weight, size_t n,
+                      const struct m2c_coded part[M2C_LAYOUT_PARTS], struct m2c_err *err)
+{
+    uint32_t done = 0;
+    for (uint32_t c = 0; c < l->n_classes; c++) {
+        if ((l->cls[c].parts & ~done) == 0)
+            continue;
+        struct m2c_coded to = planes_of(l, c, part);
+        int r = m2c_encode_with(quant, l->cls[c].type, x, weight, n, &to, err);
+        if (r < 0)
+            return r;
+        done |= l->cls[c].parts;
+    }
+    return 0;
+}
+
+void m2c_layout_decode(const struct m2c_layout *l, unsigned cls,
+                       const struct m2c_coded part[M2C_LAYOUT_PARTS], size_t n, float *x)
+{
+    struct m2c_coded from = planes_of(l, cls, part);
+    m2c_decode_planes(l->cls[cls].type, &from, n, x);
+}
+
 static void geom(enum m2c_type type, uint32_t dim, bool has_gate, size_t align,
                  struct m2c_geom *out)
 {

@@ -15,7 +15,7 @@
 #ifndef M2C_QUANT_LAYOUT_H
 #define M2C_QUANT_LAYOUT_H
 
-#include "base/type.h"
+#include "quant/codec.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +40,15 @@ struct m2c_part {
     char name[16]; /* dataset name in the store: "f16", "plane1" */
     enum m2c_type type;
 };
+
+/* How the records of a layer lie on disk: those of each part in a row, or
+ * those of each neuron, its parts in their order, so that a nested class is
+ * the head of a neuron's bytes. */
+enum m2c_arrange { M2C_ARRANGE_PART, M2C_ARRANGE_NEURON, M2C_N_ARRANGES };
+
+const char *m2c_arrange_name(enum m2c_arrange a); /* "part", "neuron" */
+M2C_MUST_USE int m2c_arrange_parse(const char *name, enum m2c_arrange *out,
+                                   struct m2c_err *err);
 
 struct m2c_layout {
     char name[16]; /* "copies", "planes" */
@@ -91,6 +100,17 @@ unsigned m2c_layout_ways(const struct m2c_layout *l,
 /* Parts of a class in the order of planes; returns their number. */
 unsigned m2c_class_parts(const struct m2c_layout *l, unsigned cls,
                          uint32_t part[M2C_LAYOUT_PARTS]);
+
+/* One vector into all parts: part[p] has plane[0] and scales for part p. As
+ * m2c_encode_with. */
+M2C_MUST_USE int m2c_layout_encode(const struct m2c_layout *l,
+                                   const struct m2c_quant *quant, const float *x,
+                                   const float *weight, size_t n,
+                                   const struct m2c_coded part[M2C_LAYOUT_PARTS],
+                                   struct m2c_err *err);
+/* The vector as class `cls` has it, from its parts. */
+void m2c_layout_decode(const struct m2c_layout *l, unsigned cls,
+                       const struct m2c_coded part[M2C_LAYOUT_PARTS], size_t n, float *x);
 
 /* dim at most 2^24, so that nothing here overflows. */
 void m2c_record_geom(enum m2c_type type, uint32_t dim, bool has_gate,

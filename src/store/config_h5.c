@@ -65,9 +65,10 @@ static int put_name(const struct m2c_h5_obj *o, const char *attr, const char *va
     return m2c_h5_put_str(o, attr, 0, sizeof text, text, err);
 }
 
-static int put_layout(const struct m2c_h5_obj *o, const struct m2c_layout *l,
+static int put_layout(const struct m2c_h5_obj *o, const struct m2c_store_config *c,
                       struct m2c_err *err)
 {
+    const struct m2c_layout *l = &c->layout;
     char name[M2C_LAYOUT_CLASSES][NAME_BYTES] = {{0}};
     char type[M2C_LAYOUT_CLASSES][NAME_BYTES] = {{0}};
     uint32_t parts[M2C_LAYOUT_CLASSES], bits[M2C_LAYOUT_CLASSES], group = M2C_GROUP;
@@ -79,7 +80,9 @@ static int put_layout(const struct m2c_h5_obj *o, const struct m2c_layout *l,
     }
     int rc = put_name(o, "layout", l->name, err);
     if (!rc)
-        rc = put_name(o, "arrange", "part", err);
+        rc = put_name(o, "arrange", m2c_arrange_name(c->arrange), err);
+    if (!rc)
+        rc = put_name(o, "quant", c->quant, err);
     if (!rc)
         rc = m2c_h5_put(o, "group", &m2c_h5_u32, 0, &group, err);
     if (!rc)
@@ -133,7 +136,7 @@ int m2c_config_write(const char *file, hid_t f, const struct m2c_store_config *c
     if (!rc)
         rc = put_name(&o, "rope", m2c_rope_name(c->cfg.rope), err);
     if (!rc)
-        rc = put_layout(&o, &c->layout, err);
+        rc = put_layout(&o, c, err);
     if (!rc)
         rc = put_hash(&o, "model_hash", c->model, err);
     if (!rc)

@@ -5,8 +5,9 @@
  *
  * The fields of struct m2c_model_cfg are u32, i32, f32 or f64, yes/no is a u8
  * of 0 or 1 (true or false in the index), names are strings; `act` and `rope`
- * are names. The layout: `layout`, `arrange`, `group`, lists `class_name`,
- * `class_parts`, `class_bits`, `class_type`, `part_name`, `part_type`.
+ * are names. The layout: `layout`, `arrange`, `group`, `quant` (the quantiser of
+ * the FFN, for people), lists `class_name`, `class_parts`, `class_bits`,
+ * `class_type`, `part_name`, `part_type`.
  * `model_hash`, `order_hash`: 32 hex digits. /config has `writer`, too, for
  * people. */
 #ifndef M2C_STORE_CONFIG_H5_IMPL_H
@@ -25,6 +26,8 @@ extern "C" {
 struct m2c_store_config {
     struct m2c_model_cfg cfg;
     struct m2c_layout layout;
+    enum m2c_arrange arrange;
+    char quant[16];
     struct m2c_hash128 model, order;
 };
 

@@ -35,8 +35,9 @@ static bool put_hash(json_t *o, const char *key, struct m2c_hash128 h)
     return put(o, key, json_string(hex));
 }
 
-static bool put_layout(json_t *o, const struct m2c_layout *l)
+static bool put_layout(json_t *o, const struct m2c_store_config *config)
 {
+    const struct m2c_layout *l = &config->layout;
     json_t *name = json_array(), *parts = json_array(), *bits = json_array(),
            *type = json_array(), *part_name = json_array(), *part_type = json_array();
     bool ok = true;
@@ -53,7 +54,8 @@ static bool put_layout(json_t *o, const struct m2c_layout *l)
                                    json_string(m2c_type_name(l->part[i].type))) == 0;
     /* Each takes its list, whatever became of the others. */
     ok &= put(o, "layout", json_string(l->name));
-    ok &= put(o, "arrange", json_string("part"));
+    ok &= put(o, "arrange", json_string(m2c_arrange_name(config->arrange)));
+    ok &= put(o, "quant", json_string(config->quant));
     ok &= put(o, "group", json_integer(M2C_GROUP));
     ok &= put(o, "class_name", name);
     ok &= put(o, "class_parts", parts);
@@ -74,7 +76,7 @@ json_t *m2c_config_json(const struct m2c_store_config *c)
     }
     ok = ok && put(o, "act", json_string(m2c_act_name(c->cfg.act))) &&
          put(o, "rope", json_string(m2c_rope_name(c->cfg.rope))) &&
-         put_layout(o, &c->layout) && put_hash(o, "model_hash", c->model) &&
+         put_layout(o, c) && put_hash(o, "model_hash", c->model) &&
          put_hash(o, "order_hash", c->order);
     if (ok)
         return o;
@@ -221,17 +223,19 @@ static int read_parts(const struct m2c_node *config, struct m2c_layout *l,
     return rc;
 }
 
-static int read_layout(const struct m2c_node *config, struct m2c_layout *l,
+static int read_layout(const struct m2c_node *config, struct m2c_store_config *c,
                        struct m2c_err *err)
 {
+    struct m2c_layout *l = &c->layout;
     char arrange[16];
     uint32_t group = 0;
     int rc = m2c_node_str(config, "layout", sizeof l->name, l->name, err);
     if (!rc)
         rc = m2c_node_str(config, "arrange", sizeof arrange, arrange, err);
-    if (!rc && strcmp(arrange, "part") != 0)
-        rc = m2c_fail(err, -EINVAL, "%s: index: arrange is '%s', this m2c knows 'part'",
-                      config->file, arrange);
+    if (!rc && m2c_arrange_parse(arrange, &c->arrange, err))
+        rc = m2c_fail_in(err, -EINVAL, "%s: index", config->file);
+    if (!rc)
+        rc = m2c_node_str(config, "quant", sizeof c->quant, c->quant, err);
     if (!rc)
         rc = m2c_node_u32(config, "group", &group, err);
     if (!rc && group != M2C_GROUP)
@@ -261,7 +265,7 @@ int m2c_config_read(const struct m2c_node *index, struct m2c_store_config *c,
     if (!rc && m2c_model_cfg_check(&c->cfg, err))
         rc = m2c_fail_in(err, -EINVAL, "%s: index: config", config.file);
     if (!rc)
-        rc = read_layout(&config, &c->layout, err);
+        rc = read_layout(&config, c, err);
     if (!rc)
         rc = m2c_node_hash(&config, "model_hash", &c->model, err);
     if (!rc)

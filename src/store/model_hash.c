@@ -96,3 +96,19 @@ int m2c_identity_order(const struct m2c_model_cfg *cfg, struct m2c_hash128 *out)
     m2c_hasher_close(h);
     return 0;
 }
+
+int m2c_order_hash(const struct m2c_model_cfg *cfg, const uint32_t *order,
+                   struct m2c_hash128 before, struct m2c_hash128 *out)
+{
+    struct m2c_hash128 identity;
+    struct m2c_hasher *h;
+    if (m2c_identity_order(cfg, &identity) || m2c_hasher_open(&h))
+        return -ENOMEM;
+    const uint64_t words[2] = {before.hi, before.lo};
+    if (!m2c_hash_equal(before, identity))
+        m2c_hasher_add(h, words, sizeof words);
+    m2c_hasher_add(h, order, sizeof *order * cfg->layers * cfg->hidden);
+    *out = m2c_hasher_end(h);
+    m2c_hasher_close(h);
+    return 0;
+}

@@ -49,16 +49,38 @@ static void add_dense(struct m2c_plan *p, size_t i, enum m2c_tensor_kind kind,
     p->dset[2 * i + 1] = d;
 }
 
-int m2c_plan_init(struct m2c_plan *p, const struct m2c_model_cfg *cfg,
-                  const struct m2c_layout *layout, struct m2c_err *err)
+static void add_extents(struct m2c_plan *p, uint32_t layer)
 {
-    *p = (struct m2c_plan){.cfg = *cfg, .layout = *layout};
+    for (uint32_t e = 0; e < p->n_extents; e++) {
+        struct m2c_dset d = {.role = M2C_DSET_FFN,
+                             .kind = M2C_N_TENSOR_KINDS,
+                             .layer = layer,
+                             .extent = e,
+                             .rows = p->cfg.hidden};
+        for (uint32_t q = 0; q < p->layout.n_parts; q++) {
+            if (m2c_plan_extent_of(p, q) != e)
+                continue;
+            p->part_off[q] = d.cols;
+            d.cols += p->geom[q].bytes;
+            d.block_sums++;
+        }
+        p->dset[m2c_plan_extent(p, layer, e)] = d;
+    }
+}
+
+int m2c_plan_init(struct m2c_plan *p, const struct m2c_model_cfg *cfg,
+                  const struct m2c_layout *layout, enum m2c_arrange arrange,
+                  const char *quant, struct m2c_err *err)
+{
+    *p = (struct m2c_plan){.cfg = *cfg, .layout = *layout, .arrange = arrange};
+    snprintf(p->quant, sizeof p->quant, "%s", quant);
+    p->n_extents = arrange == M2C_ARRANGE_NEURON ? 1 : layout->n_parts;
     while (nth_dense(false, p->n_global) != M2C_N_TENSOR_KINDS)
         p->n_global++;
     while (nth_dense(true, p->n_layer) != M2C_N_TENSOR_KINDS)
         p->n_layer++;
     p->n_dense = p->n_global + (size_t)cfg->layers * p->n_layer;
-    p->n_dsets = 2 * p->n_dense + (size_t)cfg->layers * layout->n_parts;
+    p->n_dsets = 2 * p->n_dense + (size_t)cfg->layers * p->n_extents;
     p->dset = calloc(p->n_dsets, sizeof *p->dset);
     if (!p->dset)
         return m2c_fail(err, -ENOMEM, "no memory for the list of %zu datasets",
@@ -72,18 +94,8 @@ int m2c_plan_init(struct m2c_plan *p, const struct m2c_model_cfg *cfg,
     }
     for (uint32_t q = 0; q < layout->n_parts; q++)
         m2c_record_geom(layout->part[q].type, cfg->dim, cfg->has_gate, &p->geom[q]);
-    for (uint32_t l = 0; l < cfg->layers; l++) {
-        for (uint32_t q = 0; q < layout->n_parts; q++) {
-            p->dset[m2c_plan_part(p, l, q)] =
-                (struct m2c_dset){.role = M2C_DSET_PART,
-                                  .kind = M2C_N_TENSOR_KINDS,
-                                  .layer = l,
-                                  .part = q,
-                                  .type = layout->part[q].type,
-                                  .rows = cfg->hidden,
-                                  .cols = p->geom[q].bytes};
-        }
-    }
+    for (uint32_t l = 0; l < cfg->layers; l++)
+        add_extents(p, l);
     return 0;
 }
 
@@ -110,19 +122,32 @@ static bool dset_sizes(const struct m2c_plan *p, struct m2c_dset *d)
 {
     size_t row = d->cols, n = d->rows, bytes = 0;
     d->block = M2C_STORE_BLOCK;
+    if (d->role != M2C_DSET_FFN)
+        d->block_sums = 1;
     if (d->role == M2C_DSET_CODES)
         row = m2c_code_bytes(d->type, d->cols);
     else if (d->role == M2C_DSET_SCALES)
         row = m2c_scale_bytes(d->type, d->cols);
     else
         d->block = row;
-    if (d->role == M2C_DSET_PART && !m2c_mul_size(n, p->cfg.experts, &n))
+    if (d->role == M2C_DSET_FFN && !m2c_mul_size(n, p->cfg.experts, &n))
         return false;
     if (!m2c_mul_size(row, n, &bytes))
         return false;
     d->bytes = bytes;
     d->n_sums = bytes / d->block + (bytes % d->block != 0);
+    d->n_sums *= d->block_sums;
     return true;
+}
+
+uint64_t m2c_plan_summed(const struct m2c_plan *p, const struct m2c_dset *d, uint64_t i,
+                         uint64_t *at)
+{
+    *at = i / d->block_sums * d->block;
+    if (d->block_sums == 1)
+        return M2C_MIN(d->block, d->bytes - *at);
+    *at += p->part_off[i % d->block_sums];
+    return p->geom[i % d->block_sums].bytes;
 }
 
 int m2c_plan_sizes(struct m2c_plan *p, struct m2c_err *err)
@@ -130,7 +155,7 @@ int m2c_plan_sizes(struct m2c_plan *p, struct m2c_err *err)
     p->n_sums = p->dense_bytes = p->ffn_bytes = 0;
     for (size_t i = 0; i < p->n_dsets; i++) {
         struct m2c_dset *d = &p->dset[i];
-        uint64_t *total = d->role == M2C_DSET_PART ? &p->ffn_bytes : &p->dense_bytes;
+        uint64_t *total = d->role == M2C_DSET_FFN ? &p->ffn_bytes : &p->dense_bytes;
         if (!dset_sizes(p, d) || !add_u64(total, d->bytes))
             return m2c_fail(err, -EOVERFLOW, "the model's size overflows 64 bits");
         d->first_sum = p->n_sums;
@@ -162,9 +187,10 @@ const struct m2c_dset **m2c_plan_by_offset(const struct m2c_plan *p, size_t *n)
 void m2c_dset_path(const struct m2c_plan *p, const struct m2c_dset *d,
                    char out[M2C_STORE_PATH])
 {
-    if (d->role == M2C_DSET_PART) {
+    if (d->role == M2C_DSET_FFN) {
         snprintf(out, M2C_STORE_PATH, "/ffn/%" PRIu32 "/%s", d->layer,
-                 p->layout.part[d->part].name);
+                 p->arrange == M2C_ARRANGE_NEURON ? "neurons"
+                                                  : p->layout.part[d->extent].name);
         return;
     }
     const char *name = m2c_tensor_kind_name(d->kind);

@@ -20,7 +20,8 @@
  *     /dense/<name>, /dense/<layer>/<name>   codes, attribute `type`:
  *                  f32, f16 or i8 [rows][cols], i4 as u8 [rows][cols / 2]
  *     ….scales     f16 [rows][groups], of i8 and i4
- *     /ffn/<layer>/<part>   u8 [experts][neurons][record bytes]
+ *     /ffn/<layer>/<part>   u8 [experts][neurons][record bytes], or all parts
+ *                  of a neuron side by side in /ffn/<layer>/neurons
  * So the digest covers what is parsed, the sums what is computed with, and
  * `m2c verify` all bytes. libhdf5 is called by import only, which must not run
  * on two threads at a time (Debian's is not thread-safe). A store of another
@@ -58,20 +59,27 @@ struct m2c_hash128 m2c_store_order_hash(const struct m2c_store *s);
 /* Geometry of a part's record (packed). Borrowed. */
 const struct m2c_geom *m2c_store_record(const struct m2c_store *s, uint32_t part);
 
-/* Where all neurons of one part of one layer lie: `offset` in the file, a
- * multiple of 4096; bytes = experts · neurons · stride. Neuron i's record is
- * at offset + i · stride. */
+enum m2c_arrange m2c_store_arrange(const struct m2c_store *s);
+const char *m2c_store_quant(const struct m2c_store *s); /* the FFN's quantiser */
+
+/* FFN records lie in extents, each read as one piece: by the arrangement one
+ * for each part of a layer, in the order of parts, or one for all of them.
+ * Neuron i's bytes are at offset + i · stride; offset is a multiple of 4096 in
+ * the file, bytes = experts · neurons · stride. */
 struct m2c_store_range {
     uint64_t offset, bytes;
     uint32_t stride;
 };
-void m2c_store_part(const struct m2c_store *s, uint32_t layer, uint32_t part,
-                    struct m2c_store_range *out);
-/* Checks records [first, first + n) of a part as they lie in memory, packed;
+uint32_t m2c_store_extents(const struct m2c_store *s);
+void m2c_store_extent(const struct m2c_store *s, uint32_t layer, uint32_t extent,
+                      struct m2c_store_range *out);
+/* The extent that has a part, and where in a neuron's bytes the part begins. */
+uint32_t m2c_store_part_at(const struct m2c_store *s, uint32_t part, uint32_t *off);
+/* Checks neurons [first, first + n) of an extent as they lie in memory, packed;
  * -EIO names file, dataset, record and offset. Thread-safe. */
-M2C_MUST_USE int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t part,
-                                 uint32_t first, uint32_t n, const void *records,
-                                 struct m2c_err *err);
+M2C_MUST_USE int m2c_store_check(const struct m2c_store *s, uint32_t layer,
+                                 uint32_t extent, uint32_t first, uint32_t n,
+                                 const void *records, struct m2c_err *err);
 
 /* A dense tensor; type and shape. false: the model has none (tied head). */
 struct m2c_store_dense {
@@ -103,8 +111,12 @@ M2C_MUST_USE int m2c_store_verify(const struct m2c_store *s, struct m2c_log *log
 /* ---- writing ---- */
 
 struct m2c_store_write_opts {
-    const char *layout;   /* "copies" */
-    const char *arrange;  /* "part" */
+    const char *layout;   /* "copies", "planes" */
+    const char *arrange;  /* "part", "neuron" */
+    const char *quant;    /* of the FFN; NULL: round to nearest (quant/quant.h) */
+    /* f32 [layers][dim]: mean square of each input of gate and up, for a
+     * calibrated quantiser; else NULL. Not negative. */
+    const float *moments;
     enum m2c_type dense;  /* matrices: F32, F16, I8, I4; norms stay F32 */
     bool overwrite;       /* else -EEXIST */
     const char *tok_kind; /* NULL: no tokenizer */
@@ -120,6 +132,17 @@ struct m2c_store_write_opts {
 M2C_MUST_USE int m2c_store_import(const char *path, struct m2c_import *src,
                                   const struct m2c_store_write_opts *opts,
                                   struct m2c_log *log, struct m2c_err *err);
+
+/* Converts a store to another layout or arrangement (opts: layout, arrange,
+ * quant, moments, overwrite, stop; the rest stays as it is in `src`). With
+ * `order` (u32 [layers][neurons]) neuron i of layer l in the new store is
+ * order[l][i] of the old one; -EINVAL where that is no permutation. Records are
+ * copied bit for bit where the layout stays; else the old widest class is
+ * encoded anew. Otherwise as m2c_store_import. */
+M2C_MUST_USE int m2c_store_relayout(const char *path, const struct m2c_store *src,
+                                    const struct m2c_store_write_opts *opts,
+                                    const uint32_t *order, struct m2c_log *log,
+                                    struct m2c_err *err);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int m2c_dset_shape(const struct m2c_plan *p, const struct m2c_dset *d,
                    const struct m2c_h5_type **type, hsize_t dims[3])
 {
-    if (d->role == M2C_DSET_PART) {
+    if (d->role == M2C_DSET_FFN) {
         *type = &m2c_h5_u8;
         dims[0] = p->cfg.experts;
         dims[1] = d->rows;
@@ -78,9 +79,14 @@ static json_t *dset_json(const struct m2c_plan *p, const struct m2c_dset *d)
 json_t *m2c_store_index(const struct m2c_plan *p, struct m2c_hash128 model,
                         struct m2c_hash128 order, const struct m2c_head_places *at)
 {
-    struct m2c_store_config c = {p->cfg, p->layout, model, order};
+    struct m2c_store_config c = {.cfg = p->cfg,
+                                 .layout = p->layout,
+                                 .arrange = p->arrange,
+                                 .model = model,
+                                 .order = order};
     json_t *datasets = json_object(), *index = json_object();
     bool ok = datasets && index;
+    memcpy(c.quant, p->quant, sizeof c.quant);
     for (size_t i = 0; ok && i < p->n_dsets; i++) {
         char path[M2C_STORE_PATH];
         if (!p->dset[i].bytes)
@@ -122,7 +128,7 @@ static int read_types(struct m2c_plan *p, const struct m2c_node *datasets,
             rc = m2c_node_str(&n, "type", sizeof name, name, err);
         if (rc)
             return rc;
-        if (m2c_type_parse(name, &type) || type == M2C_BF16)
+        if (m2c_type_parse(name, &type) || !m2c_dense_type_ok(type))
             return m2c_fail(err, -EINVAL,
                             "%s: index: %s: type is '%s', expected f32, f16, i8 or i4",
                             n.file, path, name);
@@ -254,7 +260,7 @@ int m2c_store_index_read(struct m2c_store *s, const json_t *root, struct m2c_err
     if (c.cfg.layers > json_object_size(datasets.v)) /* before we allocate for them */
         return m2c_fail(err, -EINVAL, "%s: index: %u layers in %zu datasets", s->path,
                         c.cfg.layers, json_object_size(datasets.v));
-    rc = m2c_plan_init(&s->plan, &c.cfg, &c.layout, err);
+    rc = m2c_plan_init(&s->plan, &c.cfg, &c.layout, c.arrange, c.quant, err);
     if (!rc)
         rc = read_types(&s->plan, &datasets, err);
     if (!rc && (rc = m2c_plan_sizes(&s->plan, err)) != 0)

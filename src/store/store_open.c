@@ -72,11 +72,32 @@ const struct m2c_geom *m2c_store_record(const struct m2c_store *s, uint32_t part
     return &s->plan.geom[part];
 }
 
-void m2c_store_part(const struct m2c_store *s, uint32_t layer, uint32_t part,
-                    struct m2c_store_range *out)
+enum m2c_arrange m2c_store_arrange(const struct m2c_store *s)
 {
-    const struct m2c_dset *d = &s->plan.dset[m2c_plan_part(&s->plan, layer, part)];
+    return s->plan.arrange;
+}
+
+const char *m2c_store_quant(const struct m2c_store *s)
+{
+    return s->plan.quant;
+}
+
+uint32_t m2c_store_extents(const struct m2c_store *s)
+{
+    return s->plan.n_extents;
+}
+
+void m2c_store_extent(const struct m2c_store *s, uint32_t layer, uint32_t extent,
+                      struct m2c_store_range *out)
+{
+    const struct m2c_dset *d = &s->plan.dset[m2c_plan_extent(&s->plan, layer, extent)];
     *out = (struct m2c_store_range){d->offset, d->bytes, d->cols};
+}
+
+uint32_t m2c_store_part_at(const struct m2c_store *s, uint32_t part, uint32_t *off)
+{
+    *off = s->plan.part_off[part];
+    return m2c_plan_extent_of(&s->plan, part);
 }
 
 bool m2c_store_dense(const struct m2c_store *s, enum m2c_tensor_kind kind, uint32_t layer,

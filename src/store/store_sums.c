@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,37 +12,36 @@
  * record. */
 enum { READ_BYTES = 4 << 20 };
 
-static uint64_t block_bytes(const struct m2c_dset *d, uint64_t i)
-{
-    return M2C_MIN(d->block, d->bytes - i * d->block);
-}
-
 int m2c_store_check_block(const struct m2c_store *s, const struct m2c_dset *d, uint64_t i,
                           const void *bytes, struct m2c_err *err)
 {
-    uint64_t n = block_bytes(d, i);
+    uint64_t at, n = m2c_plan_summed(&s->plan, d, i, &at);
     if (m2c_hash64(bytes, (size_t)n) == s->sums[d->first_sum + i])
         return 0;
-    char path[M2C_STORE_PATH];
+    char path[M2C_STORE_PATH], what[64] = "block";
     m2c_dset_path(&s->plan, d, path);
+    if (d->role == M2C_DSET_FFN)
+        snprintf(what, sizeof what, d->block_sums > 1 ? "%s of record" : "record",
+                 s->plan.layout.part[i % d->block_sums].name);
     return m2c_fail(err, -EIO,
                     "%s: damaged: %s %s %" PRIu64 " (%" PRIu64 " bytes at offset %" PRIu64
                     ") does not have its sum",
-                    s->path, path, d->role == M2C_DSET_PART ? "record" : "block", i, n,
-                    d->offset + i * d->block);
+                    s->path, path, what, i / d->block_sums, n, d->offset + at);
 }
 
-int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t part,
+int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t extent,
                     uint32_t first, uint32_t n, const void *records, struct m2c_err *err)
 {
-    const struct m2c_dset *d = &s->plan.dset[m2c_plan_part(&s->plan, layer, part)];
-    if (!m2c_range_ok(first, n, d->n_sums))
+    const struct m2c_dset *d = &s->plan.dset[m2c_plan_extent(&s->plan, layer, extent)];
+    uint64_t rows = d->n_sums / d->block_sums;
+    if (!m2c_range_ok(first, n, rows))
         return m2c_fail(err, -EINVAL, "%s: records %u to %" PRIu64 " of %" PRIu64,
-                        s->path, first, (uint64_t)first + n, d->n_sums);
+                        s->path, first, (uint64_t)first + n, rows);
     const unsigned char *p = records;
-    for (uint32_t i = 0; i < n; i++) {
-        int rc = m2c_store_check_block(s, d, (uint64_t)first + i, p + (size_t)i * d->cols,
-                                       err);
+    for (uint64_t i = 0; i < (uint64_t)n * d->block_sums; i++) {
+        uint64_t at;
+        (void)m2c_plan_summed(&s->plan, d, i, &at);
+        int rc = m2c_store_check_block(s, d, (uint64_t)first * d->block_sums + i, p + at, err);
         if (rc)
             return rc;
     }
@@ -53,8 +53,9 @@ static int read_checked(const struct m2c_store *s, const struct m2c_dset *d, voi
 {
     unsigned char *p = dst;
     for (uint64_t i = 0; i < d->n_sums; i++) {
-        size_t n = (size_t)block_bytes(d, i);
-        int rc = m2c_pread_all(s->fd, s->path, p, n, d->offset + i * d->block, err);
+        uint64_t at;
+        size_t n = (size_t)m2c_plan_summed(&s->plan, d, i, &at);
+        int rc = m2c_pread_all(s->fd, s->path, p, n, d->offset + at, err);
         if (!rc)
             rc = m2c_store_check_block(s, d, i, p, err);
         if (rc)
@@ -98,18 +99,20 @@ static void found(struct verify *v, const struct m2c_err *e)
 
 static int verify_dset(struct verify *v, const struct m2c_dset *d)
 {
+    uint64_t blocks = (d->bytes + d->block - 1) / d->block;
     uint64_t per_read = M2C_MAX(v->size / d->block, (uint64_t)1);
-    for (uint64_t i = 0; i < d->n_sums; i += per_read) {
-        uint64_t n = M2C_MIN(per_read, d->n_sums - i);
-        uint64_t at = i * d->block;
-        size_t bytes = (size_t)M2C_MIN(n * d->block, d->bytes - at);
+    for (uint64_t b = 0; b < blocks; b += per_read) {
+        uint64_t at = b * d->block, end = M2C_MIN(b + per_read, blocks);
+        size_t bytes = (size_t)M2C_MIN(end * d->block, d->bytes) - (size_t)at;
         int rc =
             m2c_pread_all(v->s->fd, v->s->path, v->buf, bytes, d->offset + at, v->err);
         if (rc)
             return rc;
-        for (uint64_t k = 0; k < n; k++) {
+        for (uint64_t i = b * d->block_sums; i < end * d->block_sums; i++) {
+            uint64_t off;
             struct m2c_err e = {0};
-            if (m2c_store_check_block(v->s, d, i + k, v->buf + k * d->block, &e))
+            (void)m2c_plan_summed(&v->s->plan, d, i, &off);
+            if (m2c_store_check_block(v->s, d, i, v->buf + (off - at), &e))
                 found(v, &e);
         }
         v->done += bytes;
@@ -182,8 +185,8 @@ int m2c_store_verify(const struct m2c_store *s, struct m2c_log *log, uint64_t *b
                      struct m2c_err *err)
 {
     struct verify v = {.s = s, .size = READ_BYTES, .err = err};
-    for (uint32_t q = 0; q < s->plan.layout.n_parts; q++)
-        v.size = M2C_MAX(v.size, (size_t)s->plan.geom[q].bytes);
+    for (uint32_t e = 0; e < s->plan.n_extents; e++)
+        v.size = M2C_MAX(v.size, (size_t)s->plan.dset[m2c_plan_extent(&s->plan, 0, e)].cols);
     size_t n;
     const struct m2c_dset **list = m2c_plan_by_offset(&s->plan, &n);
     v.buf = malloc(v.size);

@@ -62,11 +62,15 @@ static int check_opts(const char *path, const struct m2c_store_write_opts *o,
     rc = m2c_layout_find(o->layout, &c->layout, err);
     if (rc)
         return rc;
-    if (strcmp(o->arrange, "part") != 0)
-        return m2c_fail(err, -EINVAL, "unknown arrangement '%s' (known: part)",
-                        o->arrange);
-    if (o->dense != M2C_F32 && o->dense != M2C_F16 && o->dense != M2C_I8 &&
-        o->dense != M2C_I4)
+    rc = m2c_arrange_parse(o->arrange, &c->arrange, err);
+    const struct m2c_quant *quant = rc ? NULL : m2c_quant_find(o->quant ? o->quant : "rtn", err);
+    if (!quant)
+        return rc ? rc : -ENOENT;
+    snprintf(c->quant, sizeof c->quant, "%s", quant->p.name);
+    if (quant->calibrated && !o->moments)
+        return m2c_fail(err, -EINVAL, "%s: quantiser '%s' has no moments to go by", path,
+                        c->quant);
+    if (!m2c_dense_type_ok(o->dense))
         return m2c_fail(err, -EINVAL,
                         "dense tensors cannot be %s (known: f32, f16, i8, i4)",
                         m2c_type_name(o->dense));
@@ -143,6 +147,16 @@ static int reserve(struct m2c_writer *w, struct m2c_err *err)
                     w->file_bytes, strerror(e));
 }
 
+static int find_hashes(const struct m2c_writer *w, struct m2c_hash128 *model,
+                       struct m2c_hash128 *order)
+{
+    *model = w->from ? w->from->model : m2c_model_hash_end(w->hash);
+    if (!w->from)
+        return m2c_identity_order(&w->plan.cfg, order);
+    *order = w->from->order;
+    return w->order ? m2c_order_hash(&w->plan.cfg, w->order, *order, order) : 0;
+}
+
 /* The hashes are known once all tensors have passed. */
 static int set_hashes(struct m2c_writer *w, struct m2c_hash128 model,
                       struct m2c_hash128 order, struct m2c_err *err)
@@ -166,8 +180,8 @@ static int set_hashes(struct m2c_writer *w, struct m2c_hash128 model,
 /* Everything but the payload; the header is the last that is written. */
 static int describe(struct m2c_writer *w, struct m2c_err *err)
 {
-    struct m2c_hash128 model = m2c_model_hash_end(w->hash), order = {0, 0};
-    if (m2c_identity_order(&w->plan.cfg, &order))
+    struct m2c_hash128 model, order = {0, 0};
+    if (find_hashes(w, &model, &order))
         return m2c_fail(err, -ENOMEM, "%s: no memory for a hash", w->path);
     int rc = set_hashes(w, model, order, err);
     if (rc)
@@ -229,12 +243,13 @@ static enum m2c_type dense_type(enum m2c_tensor_kind kind, enum m2c_type matrice
 static int plan_store(struct m2c_writer *w, const struct m2c_store_config *c,
                       struct m2c_err *err)
 {
-    int rc = m2c_plan_init(&w->plan, &c->cfg, &c->layout, err);
+    int rc = m2c_plan_init(&w->plan, &c->cfg, &c->layout, c->arrange, c->quant, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < w->plan.n_dense; i++)
         m2c_plan_set_type(&w->plan, i,
-                          dense_type(w->plan.dset[2 * i].kind, w->opts->dense));
+                          w->from ? w->from->plan.dset[2 * i].type
+                                  : dense_type(w->plan.dset[2 * i].kind, w->opts->dense));
     rc = m2c_plan_sizes(&w->plan, err);
     if (rc)
         return m2c_fail_in(err, rc, "%s", w->path);
@@ -280,27 +295,52 @@ static int write_store(struct m2c_writer *w, const struct m2c_store_config *c,
     return rc;
 }
 
+/* A writer whose source is set, to its end. */
+static int convert(struct m2c_writer *w, const struct m2c_model_cfg *cfg,
+                   struct m2c_log *log, struct m2c_err *err)
+{
+    char tmp[PATH_MAX];
+    struct m2c_store_config c;
+    w->tmp = tmp;
+    w->fd = -1;
+    int rc = m2c_part_name(w->path, tmp, err);
+    if (!rc)
+        rc = check_opts(w->path, w->opts, cfg, &c, err);
+    if (!rc && w->from && strcmp(w->from->plan.layout.name, c.layout.name) == 0)
+        memcpy(c.quant, w->from->plan.quant, sizeof c.quant);
+    if (!rc)
+        rc = check_target(w->path, w->opts->overwrite, err);
+    if (!rc)
+        rc = plan_store(w, &c, err);
+    if (!rc)
+        rc = check_space(w->path, m2c_writer_estimate(w), err);
+    if (!rc)
+        rc = write_store(w, &c, log, err);
+    m2c_progress_close(w->progress);
+    m2c_pool_close(w->pool);
+    m2c_model_hash_close(w->hash);
+    m2c_plan_fini(&w->plan);
+    return rc;
+}
+
 int m2c_store_import(const char *path, struct m2c_import *src,
                      const struct m2c_store_write_opts *opts, struct m2c_log *log,
                      struct m2c_err *err)
 {
-    char tmp[PATH_MAX];
-    struct m2c_store_config c;
-    struct m2c_writer w = {.path = path, .tmp = tmp, .fd = -1, .src = src, .opts = opts};
-    int rc = m2c_part_name(path, tmp, err);
-    if (!rc)
-        rc = check_opts(path, opts, m2c_import_cfg(src), &c, err);
-    if (!rc)
-        rc = check_target(path, opts->overwrite, err);
-    if (!rc)
-        rc = plan_store(&w, &c, err);
-    if (!rc)
-        rc = check_space(path, m2c_writer_estimate(&w), err);
-    if (!rc)
-        rc = write_store(&w, &c, log, err);
-    m2c_progress_close(w.progress);
-    m2c_pool_close(w.pool);
-    m2c_model_hash_close(w.hash);
-    m2c_plan_fini(&w.plan);
-    return rc;
+    struct m2c_writer w = {.path = path, .src = src, .opts = opts};
+    return convert(&w, m2c_import_cfg(src), log, err);
+}
+
+int m2c_store_relayout(const char *path, const struct m2c_store *src,
+                       const struct m2c_store_write_opts *opts, const uint32_t *order,
+                       struct m2c_log *log, struct m2c_err *err)
+{
+    struct m2c_store_write_opts o = *opts;
+    struct m2c_writer w = {.path = path, .from = src, .opts = &o, .order = order};
+    o.dense = M2C_F32; /* not looked at */
+    o.tok_kind = src->has_tok ? src->tok_kind : NULL;
+    o.tok_bytes = src->tok;
+    o.tok_n = src->tok_n;
+    int rc = order ? m2c_check_order(&src->plan.cfg, order, err) : 0;
+    return rc ? rc : convert(&w, &src->plan.cfg, log, err);
 }

@@ -128,6 +128,8 @@ int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err)
     const struct m2c_dset *d = &w->plan.dset[2 * i];
     if (d->rows == 0)
         return 0;
+    if (w->from)
+        return m2c_from_dense(w, i, err);
     struct chunk c = {.type = d->type, .cols = d->cols};
     c.code_row = m2c_code_bytes(d->type, d->cols);
     c.scale_row = m2c_scale_bytes(d->type, d->cols);

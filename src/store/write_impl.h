@@ -4,7 +4,7 @@
 #define M2C_STORE_WRITE_IMPL_H
 
 #include "base/pool.h"
-#include "quant/codec.h"
+#include "quant/quant.h"
 #include "store/store_impl.h"
 
 #ifdef __cplusplus
@@ -25,12 +25,18 @@ struct m2c_hash128 m2c_model_hash_end(const struct m2c_model_hash *h);
 /* Of neurons in the source's order: XXH3-128 of u32 [layers][experts][neurons]. */
 M2C_MUST_USE int m2c_identity_order(const struct m2c_model_cfg *cfg,
                                     struct m2c_hash128 *out);
+/* Of an order on top of another: the same of `order` where `before` is that of
+ * the identity, else XXH3-128 of `before` (hi, lo) and then `order`. */
+M2C_MUST_USE int m2c_order_hash(const struct m2c_model_cfg *cfg, const uint32_t *order,
+                                struct m2c_hash128 before, struct m2c_hash128 *out);
 
 /* A store in the making. */
 struct m2c_writer {
     const char *path, *tmp; /* the final name is for messages */
     int fd;
     struct m2c_import *src;
+    const struct m2c_store *from; /* instead of src: another store (write_from.c) */
+    const uint32_t *order;        /* of its neurons: u32 [layers][hidden], or NULL */
     struct m2c_plan plan;
     uint64_t userblock, head_bytes, file_bytes;
     struct m2c_head_places at;
@@ -56,6 +62,30 @@ M2C_MUST_USE int m2c_writer_payload(struct m2c_writer *w, struct m2c_err *err);
 M2C_MUST_USE int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err);
 M2C_MUST_USE int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer,
                                 struct m2c_err *err);
+
+/* ---- from a store ---- */
+
+/* Rows of all extents of some neurons; zeroed to begin with. */
+struct m2c_from_rows {
+    const struct m2c_plan *plan; /* of the source */
+    unsigned char *rows[M2C_LAYOUT_PARTS];
+    uint32_t stride[M2C_LAYOUT_PARTS];
+};
+M2C_MUST_USE int m2c_from_dense(struct m2c_writer *w, size_t i, struct m2c_err *err);
+bool m2c_from_same(const struct m2c_writer *w); /* both have one layout */
+/* Neurons [first, first + n) of the new order; later calls for a layer ask for
+ * no more than the first. */
+M2C_MUST_USE int m2c_from_rows_read(const struct m2c_writer *w, uint32_t layer,
+                                    uint32_t first, uint32_t n, struct m2c_from_rows *r,
+                                    struct m2c_err *err);
+void m2c_from_rows_free(struct m2c_from_rows *r);
+/* A part of the i-th of them, and vector v as the widest class has it. */
+const unsigned char *m2c_from_record(const struct m2c_from_rows *r, size_t i,
+                                     uint32_t part);
+void m2c_from_vector(const struct m2c_from_rows *r, size_t i, unsigned v, float *x);
+/* -EINVAL unless each layer's part is a permutation. */
+M2C_MUST_USE int m2c_check_order(const struct m2c_model_cfg *cfg, const uint32_t *order,
+                                 struct m2c_err *err);
 
 /* -EINTR once the caller asked to stop. */
 M2C_MUST_USE int m2c_writer_stopped(const struct m2c_writer *w, struct m2c_err *err);

@@ -2,8 +2,8 @@
 /* Whole layers in DRAM: the first `fixed` stay once loaded, the others share
  * a dynamic area in FIFO order, read ahead of the pass.
  *
- * A block holds the parts in use of one layer, each from a page boundary on,
- * as direct reads want it. All blocks are allocated at open: the budget holds
+ * A block holds the extents of one layer that have a part in use, each from a
+ * page boundary on, as direct reads want it. All blocks are allocated at open: the budget holds
  * by construction. */
 #include "tier/dram.h"
 
@@ -14,10 +14,10 @@
 
 enum { NO_BLOCK = -1 };
 
-/* One part of one layer on its way or there. */
-struct part_read {
+/* One extent of one layer on its way or there. */
+struct extent_read {
     struct m2c_io_range range; /* first: reaped ranges are cast back */
-    uint32_t layer, part;
+    uint32_t layer, extent;
     struct m2c_store_range where;
     bool pending;
 };
@@ -27,16 +27,16 @@ struct block {
     int64_t layer; /* whose bytes it holds or awaits, or NO_BLOCK */
     uint32_t n_pending;
     struct m2c_event *hold; /* last reader */
-    struct part_read reads[M2C_LAYOUT_PARTS];
+    struct extent_read reads[M2C_LAYOUT_PARTS];
 };
 
 struct m2c_dram {
     struct m2c_dev *dev;
     const struct m2c_store *store;
     struct m2c_io *io;
-    uint32_t layers, n_blocks, fixed, lookahead, parts, n_parts;
+    uint32_t layers, n_blocks, fixed, lookahead, parts, extents;
     enum m2c_verify verify;
-    size_t part_off[M2C_LAYOUT_PARTS]; /* in a block */
+    size_t extent_off[M2C_LAYOUT_PARTS]; /* in a block */
     uint64_t block_bytes;
     struct block *blocks;
     int32_t *block_of;  /* [layers], or NO_BLOCK */
@@ -62,7 +62,6 @@ int m2c_dram_open(struct m2c_dram **out, struct m2c_dev *dev,
                   const struct m2c_store *store, const struct m2c_tier_cfg *cfg,
                   const struct m2c_tier_plan *plan, struct m2c_err *err)
 {
-    const struct m2c_layout *layout = m2c_store_layout(store);
     struct m2c_dram *d = calloc(1, sizeof *d);
     if (!d)
         return m2c_fail(err, -ENOMEM, "DRAM tier: out of memory");
@@ -74,14 +73,15 @@ int m2c_dram_open(struct m2c_dram **out, struct m2c_dev *dev,
     d->n_dynamic = plan->blocks - plan->fixed;
     d->lookahead = cfg->lookahead;
     d->parts = plan->parts;
+    d->extents = m2c_tier_extents(store, plan->parts);
     d->block_bytes = plan->block_bytes;
     d->verify = cfg->verify;
     size_t off = 0;
-    for (uint32_t p = 0; p < layout->n_parts; p++) {
+    for (uint32_t x = 0; x < m2c_store_extents(store); x++) {
         struct m2c_store_range r;
-        m2c_store_part(store, 0, p, &r);
-        d->part_off[p] = off;
-        if (d->parts & (1u << p))
+        m2c_store_extent(store, 0, x, &r);
+        d->extent_off[x] = off;
+        if (d->extents & (1u << x))
             off += m2c_align_up(r.bytes, M2C_PAGE);
     }
     d->blocks = calloc(d->n_blocks, sizeof *d->blocks);
@@ -123,21 +123,20 @@ void m2c_dram_close(struct m2c_dram *d)
 
 /* ---- reads ---- */
 
-static int arrived(struct m2c_dram *d, struct part_read *p, struct m2c_err *err)
+static int arrived(struct m2c_dram *d, struct extent_read *p, struct m2c_err *err)
 {
     struct block *b = &d->blocks[d->block_of[p->layer]];
     p->pending = false;
     b->n_pending--;
     if (p->range.res < 0) {
         m2c_io_range_fail(d->io, &p->range, err);
-        return m2c_fail_in(err, p->range.res, "layer %u, part %s", p->layer,
-                           m2c_store_layout(d->store)->part[p->part].name);
+        return m2c_fail_in(err, p->range.res, "layer %u, extent %u", p->layer, p->extent);
     }
     bool check = d->verify == M2C_VERIFY_ALWAYS ||
                  (d->verify == M2C_VERIFY_FIRST && !d->verified[p->layer]);
     if (check) {
         uint32_t n = (uint32_t)(p->where.bytes / p->where.stride);
-        int r = m2c_store_check(d->store, p->layer, p->part, 0, n, p->range.buf, err);
+        int r = m2c_store_check(d->store, p->layer, p->extent, 0, n, p->range.buf, err);
         if (r < 0)
             return r;
     }
@@ -153,7 +152,7 @@ static int reap(struct m2c_dram *d, bool block, struct m2c_err *err)
     int n = m2c_io_reap_ranges(d->io, done, block ? 1 : 0, 16, M2C_IO_FOREVER, err);
     int r = M2C_MIN(n, 0);
     for (int i = 0; i < n; i++) {
-        int one = arrived(d, (struct part_read *)done[i]->user, r == 0 ? err : NULL);
+        int one = arrived(d, (struct extent_read *)done[i]->user, r == 0 ? err : NULL);
         r = r < 0 ? r : one;
     }
     return r;
@@ -163,21 +162,20 @@ static int start_reads(struct m2c_dram *d, uint32_t b, uint32_t layer,
                        struct m2c_err *err)
 {
     struct block *blk = &d->blocks[b];
-    const struct m2c_layout *layout = m2c_store_layout(d->store);
     blk->layer = layer;
     d->block_of[layer] = (int32_t)b;
     d->count.layer_loads++;
     int r = 0;
-    for (uint32_t p = 0; p < layout->n_parts && r == 0; p++) {
-        if (!(d->parts & (1u << p)))
+    for (uint32_t x = 0; x < m2c_store_extents(d->store) && r == 0; x++) {
+        if (!(d->extents & (1u << x)))
             continue;
-        struct part_read *pr = &blk->reads[p];
-        *pr = (struct part_read){.layer = layer, .part = p, .pending = true};
-        m2c_store_part(d->store, layer, p, &pr->where);
+        struct extent_read *pr = &blk->reads[x];
+        *pr = (struct extent_read){.layer = layer, .extent = x, .pending = true};
+        m2c_store_extent(d->store, layer, x, &pr->where);
         pr->range = (struct m2c_io_range){.off = pr->where.offset,
                                           .bytes = pr->where.bytes,
                                           .buf = (unsigned char *)blk->buf->host +
-                                                 d->part_off[p],
+                                                 d->extent_off[x],
                                           .room = m2c_align_up(pr->where.bytes, M2C_PAGE),
                                           .user = pr};
         blk->n_pending++;
@@ -266,9 +264,17 @@ int m2c_dram_wait(struct m2c_dram *d, uint32_t layer, struct m2c_err *err)
     return r;
 }
 
-struct m2c_mem m2c_dram_part(const struct m2c_dram *d, uint32_t layer, uint32_t part)
+void m2c_dram_parts(const struct m2c_dram *d, uint32_t layer, struct m2c_parts *out)
 {
-    return (struct m2c_mem){d->blocks[d->block_of[layer]].buf, d->part_off[part]};
+    const struct block *b = &d->blocks[d->block_of[layer]];
+    for (uint32_t p = 0; p < m2c_store_layout(d->store)->n_parts; p++) {
+        if (!(d->parts & (1u << p)))
+            continue;
+        uint32_t off, x = m2c_store_part_at(d->store, p, &off);
+        out->base[p] = (struct m2c_mem){b->buf, d->extent_off[x] + off};
+        out->stride[p] = b->reads[x].where.stride;
+        out->geom[p] = *m2c_store_record(d->store, p);
+    }
 }
 
 void m2c_dram_hold(struct m2c_dram *d, uint32_t layer, struct m2c_event *ev)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What budgets come to: slots by class in a unit, layers in DRAM. */
-#include "tier/tier.h"
+#include "tier/dram.h"
 
 #include "base/mem.h"
 
@@ -52,21 +52,36 @@ bool m2c_tier_split(uint64_t bytes, const struct m2c_ratio *ratio,
     return true;
 }
 
+uint32_t m2c_tier_extents(const struct m2c_store *store, uint32_t parts)
+{
+    uint32_t extents = 0, off;
+    for (uint32_t p = 0; p < m2c_store_layout(store)->n_parts; p++) {
+        if (parts & (1u << p))
+            extents |= 1u << m2c_store_part_at(store, p, &off);
+    }
+    return extents;
+}
+
 static int plan_hbm(const struct m2c_store *store, const struct m2c_tier_cfg *cfg,
                     struct m2c_tier_plan *out, struct m2c_err *err)
 {
     const struct m2c_model_cfg *model = m2c_store_cfg(store);
     const struct m2c_layout *layout = m2c_store_layout(store);
     uint64_t stride[M2C_MAX_CLASSES] = {0}, unit_min;
+    struct m2c_way way[M2C_LAYOUT_WAYS];
+    bool nested = m2c_layout_ways(layout, way) > layout->n_classes;
     for (unsigned c = 0; c < cfg->ratio.n; c++) {
-        struct m2c_geom g;
-        m2c_slot_geom(layout->cls[c].type, model->dim, model->has_gate, &g);
-        stride[c] = g.bytes;
+        struct m2c_slot slot;
+        m2c_class_slot(layout, c, model->dim, model->has_gate, &slot);
+        stride[c] = slot.bytes;
+        if (nested && cfg->ratio.share[c] > 0)
+            out->spare_bytes = M2C_MAX(out->spare_bytes, stride[c]);
     }
-    uint64_t per_unit = cfg->hbm_bytes / model->layers;
+    uint64_t spare = M2C_MIN(out->spare_bytes, cfg->hbm_bytes);
+    uint64_t per_unit = (cfg->hbm_bytes - spare) / model->layers;
     bool fits = m2c_tier_split(per_unit, &cfg->ratio, stride, model->hidden, out->slots,
                                &unit_min);
-    out->hbm_min = unit_min * model->layers;
+    out->hbm_min = unit_min * model->layers + out->spare_bytes;
     if (!fits)
         return m2c_fail(err, -ENOSPC,
                         "hbm.bytes = %" PRIu64 ": too small for one slot of each class in "
@@ -74,7 +89,7 @@ static int plan_hbm(const struct m2c_store *store, const struct m2c_tier_cfg *cf
                         cfg->hbm_bytes, model->layers, out->hbm_min);
     for (unsigned c = 0; c < cfg->ratio.n; c++)
         out->unit_bytes += out->slots[c] * stride[c];
-    out->hbm_bytes = out->unit_bytes * model->layers;
+    out->hbm_bytes = out->unit_bytes * model->layers + out->spare_bytes;
     return 0;
 }
 
@@ -82,12 +97,12 @@ static int plan_dram(const struct m2c_store *store, const struct m2c_tier_cfg *c
                      struct m2c_tier_plan *out, struct m2c_err *err)
 {
     const struct m2c_model_cfg *model = m2c_store_cfg(store);
-    const struct m2c_layout *layout = m2c_store_layout(store);
-    for (uint32_t p = 0; p < layout->n_parts; p++) {
-        if (!(out->parts & (1u << p)))
+    uint32_t extents = m2c_tier_extents(store, out->parts);
+    for (uint32_t e = 0; e < m2c_store_extents(store); e++) {
+        if (!(extents & (1u << e)))
             continue;
         struct m2c_store_range r;
-        m2c_store_part(store, 0, p, &r);
+        m2c_store_extent(store, 0, e, &r);
         /* a direct read is whole pages, of which the first starts at `offset` */
         out->block_bytes += m2c_align_up(r.bytes, M2C_PAGE);
     }

@@ -4,7 +4,7 @@
 #include "tier/tier.h"
 
 #include "tier/dram.h"
-#include "tier/unit.h"
+#include "tier/moves.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 /* Lists of neuron refs that the compute queue may still read: one ring entry
  * a layer in flight. Two are enough for a queue that is drained every token;
  * four let selection run ahead. */
-enum { LISTS = 4, COPY_BATCH = 1024 };
+enum { LISTS = 4 };
 
 struct list {
     struct m2c_buf *host, *device; /* device is NULL on unified devices */
@@ -30,9 +30,9 @@ struct m2c_tier {
     struct m2c_buf **unit_buf; /* [layers], NULL each when unified */
     struct m2c_unit *unit;     /* [layers] */
     uint16_t *pins;            /* [hidden], zero between waves */
-    unsigned n_segments[M2C_MAX_CLASSES];
-    struct m2c_segment segments[M2C_MAX_CLASSES][2 * M2C_LAYOUT_VECTORS];
-    struct m2c_copy *batch; /* [COPY_BATCH] */
+    struct m2c_move *moves;    /* [hidden], of the wave at hand */
+    uint32_t n_moves;
+    struct m2c_mover mover;
     struct list lists[LISTS];
     struct m2c_tier_counters count;
     uint64_t pass; /* layers begun, for the recency of accesses */
@@ -48,38 +48,39 @@ static bool unified(const struct m2c_tier *t) { return t->cfg.hbm_bytes == 0; }
 
 /* ---- open and close ---- */
 
-static void class_geom(struct m2c_ffn_class *k, enum m2c_type type,
-                       const struct m2c_geom *g)
+/* Where the slots of each class begin. */
+static void slot_bases(const struct m2c_tier *t, uint32_t layer,
+                       struct m2c_mem base[M2C_MAX_CLASSES])
 {
-    k->type = type;
-    k->stride = g->bytes;
-    memcpy(k->code_off, g->code_off, sizeof k->code_off);
-    memcpy(k->scale_off, g->scale_off, sizeof k->scale_off);
+    size_t off = 0;
+    for (unsigned c = 0; c < m2c_store_layout(t->store)->n_classes; c++) {
+        base[c] = (struct m2c_mem){t->plan.slots[c] ? t->unit_buf[layer] : NULL, off};
+        off += (size_t)t->plan.slots[c] * t->mover.slot[c].bytes;
+    }
 }
 
+/* The ways in which the unit's classes are read. Unified: each from its
+ * records, whose addresses come with every pass. */
 static void set_geom(struct m2c_tier *t, uint32_t layer)
 {
     const struct m2c_model_cfg *m = m2c_store_cfg(t->store);
     const struct m2c_layout *layout = m2c_store_layout(t->store);
     struct m2c_ffn_unit *g = &t->unit[layer].geom;
+    struct m2c_way way[M2C_LAYOUT_WAYS];
+    unsigned n_ways = m2c_layout_ways(layout, way);
+    struct m2c_mem base[M2C_MAX_CLASSES];
     *g = (struct m2c_ffn_unit){.dim = m->dim,
                                .n_neurons = m->hidden,
                                .has_gate = m->has_gate,
                                .act = m->act,
                                .act_shift = m->act_shift,
-                               .n_classes = layout->n_classes};
-    size_t off = 0;
-    for (unsigned c = 0; c < layout->n_classes; c++) {
-        struct m2c_geom geom;
-        if (unified(t))
-            m2c_record_geom(layout->cls[c].type, m->dim, m->has_gate, &geom);
-        else
-            m2c_slot_geom(layout->cls[c].type, m->dim, m->has_gate, &geom);
-        class_geom(&g->cls[c], layout->cls[c].type, &geom);
-        if (!unified(t) && t->plan.slots[c]) {
-            g->cls[c].base = (struct m2c_mem){t->unit_buf[layer], off};
-            off += (size_t)t->plan.slots[c] * geom.bytes;
-        }
+                               .n_classes = unified(t) ? layout->n_classes : n_ways};
+    slot_bases(t, layer, base);
+    for (unsigned i = 0; i < g->n_classes; i++) {
+        struct m2c_parts parts;
+        m2c_way_slots(layout, way[i].slot, m->dim, m->has_gate,
+                      base[way[i].slot], &parts);
+        m2c_way_class(layout, way[i].cls, &parts, &g->cls[i]);
     }
 }
 
@@ -93,17 +94,14 @@ static int open_units(struct m2c_tier *t, struct m2c_err *err)
             r = m2c_dev_alloc(t->dev, M2C_PLACE_DEVICE, t->plan.unit_bytes,
                               &t->unit_buf[l], err);
             if (r == 0)
-                r = m2c_unit_init(&t->unit[l], t->cfg.hbm_policy, m->hidden,
-                                  layout->n_classes, t->plan.slots,
+                r = m2c_unit_init(&t->unit[l], t->cfg.hbm_policy, m->hidden, layout,
+                                  t->plan.slots,
                                   t->cfg.seed + (uint64_t)l * M2C_MAX_CLASSES,
                                   t->cfg.rank ? t->cfg.rank->layer[l].order : NULL, err);
         }
         if (r == 0)
             set_geom(t, l);
     }
-    for (unsigned c = 0; c < layout->n_classes; c++)
-        t->n_segments[c] = m2c_record_to_slot(layout->cls[c].type, m->dim, m->has_gate,
-                                              t->segments[c]);
     return r;
 }
 
@@ -149,11 +147,13 @@ int m2c_tier_open(struct m2c_tier **out, struct m2c_dev *dev, struct m2c_queue *
     t->unit_buf = calloc(m->layers, sizeof(struct m2c_buf *));
     t->unit = calloc(m->layers, sizeof *t->unit);
     t->pins = calloc(m->hidden, sizeof *t->pins);
-    t->batch = calloc(COPY_BATCH, sizeof *t->batch);
-    if (!t->unit_buf || !t->unit || !t->pins || !t->batch)
+    t->moves = calloc(m->hidden, sizeof *t->moves);
+    if (!t->unit_buf || !t->unit || !t->pins || !t->moves)
         r = m2c_fail(err, -ENOMEM, "tiers: out of memory");
     if (r == 0)
         r = m2c_queue_open(dev, "copy", &t->copy, err);
+    if (r == 0)
+        r = m2c_mover_init(&t->mover, dev, t->copy, store, &t->plan, err);
     if (r == 0)
         r = open_units(t, err);
     if (r == 0)
@@ -188,8 +188,9 @@ void m2c_tier_close(struct m2c_tier *t)
     }
     free(t->unit_buf);
     free(t->unit);
+    m2c_mover_fini(&t->mover, t->dev);
     free(t->pins);
-    free(t->batch);
+    free(t->moves);
     free(t);
 }
 
@@ -237,10 +238,11 @@ static int place_unified(struct m2c_tier *t, struct m2c_neuron_ref *refs,
     int r = m2c_dram_wait(t->dram, t->layer, err);
     if (r < 0)
         return r;
+    struct m2c_parts parts;
+    m2c_dram_parts(t->dram, t->layer, &parts);
     for (unsigned c = 0; c < layout->n_classes; c++) {
-        uint32_t part = (uint32_t)__builtin_ctz(layout->cls[c].parts);
         if (t->cfg.ratio.share[c] > 0)
-            t->unit[t->layer].geom.cls[c].base = m2c_dram_part(t->dram, t->layer, part);
+            m2c_way_class(layout, c, &parts, &t->unit[t->layer].geom.cls[c]);
     }
     for (uint32_t i = 0; i < t->wave; i++) {
         const struct m2c_want *w = &t->wants[t->done - t->wave + i];
@@ -279,7 +281,7 @@ int m2c_tier_wave(struct m2c_tier *t, struct m2c_wave *w, struct m2c_err *err)
     struct m2c_neuron_ref *refs = wave_refs(t);
     int r = unified(t) ? place_unified(t, refs, err)
                        : m2c_unit_place(u, wants, t->wave, t->pass, t->pins, refs,
-                                        &t->count, err);
+                                        t->moves, &t->n_moves, &t->count, err);
     *w = (struct m2c_wave){.unit = &u->geom, .n = t->wave};
     for (uint32_t i = 0; i < t->wave && r == 0; i++)
         w->n_hits += refs[i].pass == 0;
@@ -289,60 +291,43 @@ int m2c_tier_wave(struct m2c_tier *t, struct m2c_wave *w, struct m2c_err *err)
     return r < 0 ? fail(t, r) : 1;
 }
 
-/* Appends the pieces of one neuron's record to the batch. */
-static uint32_t add_copies(const struct m2c_tier *t, const struct m2c_neuron_ref *ref,
-                           const struct m2c_mem part[M2C_MAX_CLASSES],
-                           const uint32_t stride[M2C_MAX_CLASSES], uint32_t at)
+/* What the wave's moves miss, in bytes of records. */
+static uint64_t missing_bytes(const struct m2c_tier *t)
 {
-    const struct m2c_ffn_class *k = &t->unit[t->layer].geom.cls[ref->cls];
-    size_t src = (size_t)ref->id * stride[ref->cls], dst = (size_t)ref->slot * k->stride;
-    for (unsigned i = 0; i < t->n_segments[ref->cls]; i++) {
-        const struct m2c_segment *s = &t->segments[ref->cls][i];
-        t->batch[at++] = (struct m2c_copy){m2c_mem_at(k->base, dst + s->dst),
-                                           m2c_mem_at(part[ref->cls], src + s->src),
-                                           s->bytes};
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < t->n_moves; i++) {
+        for (uint32_t q = 0; t->moves[i].missing >> q; q++)
+            bytes += t->moves[i].missing >> q & 1 ? m2c_store_record(t->store, q)->bytes : 0;
     }
-    return at;
+    return bytes;
 }
 
-static int copy_misses(struct m2c_tier *t, struct m2c_err *err)
+static int move_wave(struct m2c_tier *t, struct m2c_err *err)
 {
-    const struct m2c_layout *layout = m2c_store_layout(t->store);
-    struct m2c_mem part[M2C_MAX_CLASSES] = {0};
-    uint32_t stride[M2C_MAX_CLASSES] = {0}, n = 0;
-    for (unsigned c = 0; c < layout->n_classes; c++) {
-        uint32_t p = (uint32_t)__builtin_ctz(layout->cls[c].parts);
-        stride[c] = m2c_store_record(t->store, p)->bytes;
-        if (t->cfg.ratio.share[c] > 0)
-            part[c] = m2c_dram_part(t->dram, t->layer, p);
-    }
-    const struct m2c_neuron_ref *refs = wave_refs(t);
-    int r = 0;
-    for (uint32_t i = 0; i < t->wave && r == 0; i++) {
-        if (refs[i].pass == 0)
-            continue;
-        if (n + t->n_segments[refs[i].cls] > COPY_BATCH) {
-            r = m2c_queue_copy(t->copy, t->batch, n, err);
-            n = 0;
-        }
-        n = add_copies(t, &refs[i], part, stride, n);
-        t->count.hbm_wanted += stride[refs[i].cls];
-        t->count.hbm_moved += stride[refs[i].cls];
-    }
-    return r == 0 && n ? m2c_queue_copy(t->copy, t->batch, n, err) : r;
+    struct m2c_unit *u = &t->unit[t->layer];
+    struct m2c_mem base[M2C_MAX_CLASSES];
+    struct m2c_parts dram;
+    uint64_t missing = missing_bytes(t);
+    slot_bases(t, t->layer, base);
+    /* A slot may still be read by an earlier wave or token. */
+    int r = u->last_use ? m2c_queue_after(t->copy, u->last_use, err) : 0;
+    if (r == 0)
+        r = m2c_mover_carry(&t->mover, t->moves, t->n_moves, base, err);
+    if (r == 0 && missing)
+        r = m2c_dram_wait(t->dram, t->layer, err);
+    if (r < 0 || !missing)
+        return r;
+    m2c_dram_parts(t->dram, t->layer, &dram);
+    t->count.hbm_wanted += missing;
+    t->count.hbm_moved += missing;
+    return m2c_mover_bring(&t->mover, t->moves, t->n_moves, base, &dram, err);
 }
 
 int m2c_tier_fetch(struct m2c_tier *t, struct m2c_event **arrived, struct m2c_err *err)
 {
-    struct m2c_unit *u = &t->unit[t->layer];
     struct m2c_event *ev = NULL, *hold = NULL;
     int r = t->failed ? m2c_fail(err, t->failed, "the tiers failed before")
-                      : m2c_dram_wait(t->dram, t->layer, err);
-    /* A victim's slot may still be read by an earlier wave or token. */
-    if (r == 0 && u->last_use)
-        r = m2c_queue_after(t->copy, u->last_use, err);
-    if (r == 0)
-        r = copy_misses(t, err);
+                      : move_wave(t, err);
     if (r == 0)
         r = m2c_queue_record(t->copy, &hold, err);
     if (r == 0)
@@ -395,7 +380,7 @@ void m2c_tier_counters_reset(struct m2c_tier *t)
 int m2c_tier_check(const struct m2c_tier *t, struct m2c_err *err)
 {
     uint32_t layers = m2c_store_cfg(t->store)->layers;
-    uint64_t bytes = 0;
+    uint64_t bytes = unified(t) ? 0 : t->plan.spare_bytes;
     for (uint32_t l = 0; l < layers && !unified(t); l++) {
         int r = m2c_unit_check(&t->unit[l], err);
         if (r < 0)

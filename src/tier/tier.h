@@ -2,7 +2,8 @@
 /* The tier manager: FFN neurons in device memory, in DRAM and on the SSD.
  *
  * Device memory ("HBM") holds one unit a layer, cut into slots by precision
- * class; a policy for each class of each unit chooses victims. DRAM holds
+ * class; a policy for each class of each unit chooses victims. A neuron is a
+ * set of parts (quant/layout.h): what is moved is wanted & ~held. DRAM holds
  * whole layers: a fixed area with the first layers, and a dynamic area filled
  * in FIFO order `lookahead` layers ahead (M2Cache §5.3, §5.4). The SSD holds
  * everything.
@@ -65,6 +66,7 @@ struct m2c_tier_plan {
     uint32_t parts;                      /* mask of the parts that DRAM holds */
     uint64_t block_bytes;                /* of one layer in DRAM */
     uint32_t blocks, fixed;              /* layers in DRAM, of which fixed */
+    uint64_t spare_bytes;                /* a slot to turn neurons around in, or 0 */
     uint64_t hbm_bytes, dram_bytes;      /* that will be allocated */
     uint64_t hbm_min, dram_min;          /* the smallest budgets that would do */
 };
@@ -114,7 +116,9 @@ M2C_MUST_USE int m2c_tier_release(struct m2c_tier *t, struct m2c_err *err);
 struct m2c_tier_counters {
     uint64_t accesses[M2C_MAX_CLASSES], hits[M2C_MAX_CLASSES];
     uint64_t misses[M2C_MAX_CLASSES]; /* hits + misses = accesses */
-    uint64_t evictions, waves, reclassed; /* reclassed: held at another class */
+    uint64_t evictions, waves;
+    uint64_t reclassed; /* went from a slot of one class to one of another */
+    uint64_t widened;   /* of these: missed some parts and took along the others */
     uint64_t layer_accesses, layer_hits, layer_misses, layer_loads;
     uint64_t hbm_wanted, hbm_moved;   /* DRAM to device */
     uint64_t ssd_wanted, ssd_moved, ssd_requests, ssd_wait_ns;

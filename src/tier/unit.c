@@ -6,12 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n, uint32_t n_classes,
-                  const uint32_t *slots, uint64_t seed, const uint32_t *order,
-                  struct m2c_err *err)
+static void set_ways(struct m2c_unit *u, const struct m2c_layout *layout)
 {
+    struct m2c_way way[M2C_LAYOUT_WAYS];
+    unsigned n = m2c_layout_ways(layout, way);
+    memset(u->way, M2C_NO_CLASS, sizeof u->way);
+    for (unsigned i = 0; i < n; i++)
+        u->way[way[i].cls][way[i].slot] = (uint8_t)i;
+    for (uint32_t c = 0; c < layout->n_classes; c++)
+        u->parts[c] = layout->cls[c].parts;
+}
+
+int m2c_unit_init(struct m2c_unit *u, const char *policy, uint32_t n,
+                  const struct m2c_layout *layout, const uint32_t *slots, uint64_t seed,
+                  const uint32_t *order, struct m2c_err *err)
+{
+    uint32_t n_classes = layout->n_classes;
     u->n = n;
     u->n_classes = n_classes;
+    set_ways(u, layout);
     u->held = malloc(n);
     u->slot = calloc(n, sizeof *u->slot);
     if (!u->held || !u->slot)
@@ -102,47 +115,102 @@ static void expire(struct m2c_unit *u, uint64_t now, struct m2c_tier_counters *c
     }
 }
 
+/* The slots that a want will be computed from: those that hold it, if they
+ * have all its parts, else those of its class. Wider ones come first. */
+static unsigned slots_for(const struct m2c_unit *u, const struct m2c_want *w)
+{
+    unsigned h = u->held[w->id];
+    return h < w->cls && u->way[w->cls][h] != M2C_NO_CLASS ? h : w->cls;
+}
+
+/* Neurons held wider than wanted take slots of a wider class. Where these do
+ * not suffice for the whole set, the last ones are narrowed to slots of their
+ * own class, for which the set has room (m2c_unit_fit). refs[i].cls becomes the
+ * class of the slot. */
+static void share_slots(const struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
+                        struct m2c_neuron_ref *refs)
+{
+    uint32_t use[M2C_MAX_CLASSES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        refs[i].cls = (uint8_t)slots_for(u, &wants[i]);
+        use[refs[i].cls]++;
+    }
+    for (unsigned c = 0; c < u->n_classes; c++) {
+        for (uint32_t i = n; i-- > 0 && use[c] > u->cls[c].n_slots;) {
+            if (refs[i].cls != c || wants[i].cls == c)
+                continue;
+            refs[i].cls = (uint8_t)wants[i].cls;
+            use[c]--;
+            use[wants[i].cls]++;
+        }
+    }
+}
+
+/* Counts a want, and starts its move if it has to make one. */
+static bool arrive(struct m2c_unit *u, const struct m2c_want *w, unsigned to, uint64_t now,
+                   struct m2c_move *move, struct m2c_tier_counters *count)
+{
+    unsigned h = u->held[w->id];
+    uint32_t have = h == M2C_NO_CLASS ? 0 : u->parts[h], need = u->parts[w->cls];
+    bool hit = (need & ~have) == 0;
+    count->accesses[w->cls]++;
+    count->hits[w->cls] += hit;
+    count->misses[w->cls] += !hit;
+    if (h == to) {
+        struct m2c_access a = access_of(w, now);
+        m2c_policy_hit(u->cls[h].policy, &a);
+        return false;
+    }
+    *move = (struct m2c_move){.id = w->id,
+                              .from = have & need ? (uint8_t)h : M2C_NO_CLASS,
+                              .to = (uint8_t)to,
+                              .from_slot = u->slot[w->id],
+                              .carried = have & need,
+                              .missing = need & ~have};
+    if (h != M2C_NO_CLASS) {
+        leave(u, w->id);
+        count->reclassed++;
+        count->widened += !hit && move->carried;
+    }
+    return true;
+}
+
 int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
                    uint64_t now, uint16_t *pins, struct m2c_neuron_ref *refs,
+                   struct m2c_move *moves, uint32_t *n_moves,
                    struct m2c_tier_counters *count, struct m2c_err *err)
 {
     int r = 0;
+    uint32_t m = 0;
     expire(u, now, count);
+    share_slots(u, wants, n, refs);
     /* First all hits, so that the whole set is pinned and its recency known
      * before the first victim is chosen: the order of ids must not decide who
      * stays. */
     for (uint32_t i = 0; i < n; i++) {
-        const struct m2c_want *w = &wants[i];
-        bool hit = u->held[w->id] == w->cls;
-        pins[w->id] = 1;
-        refs[i] = (struct m2c_neuron_ref){
-            .id = w->id, .cls = (uint8_t)w->cls, .pass = hit ? 0 : 1};
-        count->accesses[w->cls]++;
-        count->hits[w->cls] += hit;
-        count->misses[w->cls] += !hit;
-        if (hit) {
-            struct m2c_access a = access_of(w, now);
-            m2c_policy_hit(u->cls[w->cls].policy, &a);
-            refs[i].slot = u->slot[w->id];
-        } else if (u->held[w->id] != M2C_NO_CLASS) {
-            leave(u, w->id);
-            count->reclassed++;
-        }
+        unsigned to = refs[i].cls;
+        pins[wants[i].id] = 1;
+        bool moves_in = arrive(u, &wants[i], to, now, &moves[m], count);
+        m += moves_in;
+        refs[i] = (struct m2c_neuron_ref){.id = wants[i].id,
+                                          .slot = u->slot[wants[i].id],
+                                          .cls = u->way[wants[i].cls][to],
+                                          .pass = moves_in};
     }
-    for (uint32_t i = 0; i < n && r == 0; i++) {
-        const struct m2c_want *w = &wants[i];
-        struct m2c_pool_class *pc = &u->cls[w->cls];
+    *n_moves = m;
+    for (uint32_t i = 0, k = 0; i < n && r == 0; i++) {
         if (refs[i].pass == 0)
             continue;
-        struct m2c_access a = access_of(w, now);
+        struct m2c_move *move = &moves[k++];
+        struct m2c_pool_class *pc = &u->cls[move->to];
+        struct m2c_access a = access_of(&wants[i], now);
         /* What is computed lies in a slot, so it enters whatever the answer is. */
         (void)m2c_policy_admit(pc->policy, &a);
-        r = make_room(u, w->cls, pins, count, err);
+        r = make_room(u, move->to, pins, count, err);
         if (r < 0)
             break;
-        u->slot[w->id] = pc->free_slots[--pc->n_free];
-        u->held[w->id] = (uint8_t)w->cls;
-        refs[i].slot = u->slot[w->id];
+        u->held[move->id] = move->to;
+        u->slot[move->id] = refs[i].slot = move->to_slot = pc->free_slots[--pc->n_free];
         m2c_policy_insert(pc->policy, &a);
     }
     for (uint32_t i = 0; i < n; i++)

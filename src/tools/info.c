@@ -34,13 +34,8 @@ static struct dense_sum sum_dense(const struct m2c_store *s, enum m2c_tensor_kin
 
 static uint64_t part_bytes(const struct m2c_store *s, uint32_t part)
 {
-    uint64_t bytes = 0;
-    for (uint32_t l = 0; l < m2c_store_cfg(s)->layers; l++) {
-        struct m2c_store_range r;
-        m2c_store_part(s, l, part, &r);
-        bytes += r.bytes;
-    }
-    return bytes;
+    const struct m2c_model_cfg *c = m2c_store_cfg(s);
+    return (uint64_t)m2c_store_record(s, part)->bytes * c->experts * c->hidden * c->layers;
 }
 
 static uint64_t file_bytes(const struct m2c_store *s)
@@ -85,7 +80,8 @@ static void print_model(const struct m2c_store *s)
 static void print_weights(const struct m2c_store *s)
 {
     const struct m2c_layout *l = m2c_store_layout(s);
-    printf("layout      %s\n", l->name);
+    printf("layout      %s, by %s, quantised by %s\n", l->name,
+           m2c_arrange_name(m2c_store_arrange(s)), m2c_store_quant(s));
     for (uint32_t i = 0; i < l->n_classes; i++) {
         printf("  class      %s, %u bits, from part", l->cls[i].name, l->cls[i].bits);
         for (uint32_t p = 0; p < l->n_parts; p++)
@@ -162,8 +158,9 @@ static json_t *json_layout(const struct m2c_store *s)
                              m2c_type_name(l->part[p].type), "record_bytes",
                              (json_int_t)m2c_store_record(s, p)->bytes, "bytes",
                              (json_int_t)part_bytes(s, p)));
-    return json_pack("{s:s, s:o, s:o}", "name", l->name, "classes", classes, "parts",
-                     parts);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "name", l->name, "arrange",
+                     m2c_arrange_name(m2c_store_arrange(s)), "quant", m2c_store_quant(s),
+                     "classes", classes, "parts", parts);
 }
 
 static json_t *json_dense(const struct m2c_store *s)

@@ -116,9 +116,9 @@ static void use(const struct m2c_store *s, const uint8_t *file, size_t n)
         free(codes);
     }
     for (uint32_t l = 0; l < c->layers; l++) {
-        for (uint32_t q = 0; q < m2c_store_layout(s)->n_parts; q++) {
+        for (uint32_t q = 0; q < m2c_store_extents(s); q++) {
             struct m2c_store_range r;
-            m2c_store_part(s, l, q, &r);
+            m2c_store_extent(s, l, q, &r);
             FUZZ_CHECK(r.offset % BLOCK == 0 && m2c_range_ok(r.offset, r.bytes, n));
             int rc = m2c_store_check(s, l, q, 0, c->hidden, file + r.offset, &err);
             FUZZ_CHECK(rc == 0 || rc == -EIO);

@@ -30,6 +30,12 @@ static const char *env(const char *name)
 
 void model_open(struct model *m, const char *test)
 {
+    model_open_as(m, test, "copies", "part");
+}
+
+void model_open_as(struct model *m, const char *test, const char *layout,
+                   const char *arrange)
+{
     struct m2c_err err = {0};
     struct m2c_import *src;
     if (!M2C_HAVE_PCRE2 || !M2C_HAVE_LIBAIO) {
@@ -39,13 +45,13 @@ void model_open(struct model *m, const char *test)
     char from[512], text[512];
     snprintf(from, sizeof from, "%s/data/tiny", env("M2C_SOURCE"));
     snprintf(text, sizeof text, "%s/data/sample.txt", env("M2C_SOURCE"));
-    snprintf(m->path, sizeof m->path, "%s/test-%s-%ld.h5", env("M2C_BUILD"), test,
-             (long)getpid());
+    snprintf(m->path, sizeof m->path, "%s/test-%s-%s-%s-%ld.h5", env("M2C_BUILD"), test,
+             layout, arrange, (long)getpid());
     struct m2c_import_opts io = {.format = "auto", .act = -1};
     need(m2c_import_open(&src, from, &io, &err), "import", &err);
     need(m2c_tok_open_file(&m->tok, from, &err), "tokenizer", &err);
-    struct m2c_store_write_opts wo = {.layout = "copies",
-                                      .arrange = "part",
+    struct m2c_store_write_opts wo = {.layout = layout,
+                                      .arrange = arrange,
                                       .dense = M2C_F16,
                                       .overwrite = true,
                                       .tok_kind = m2c_tok_kind(m->tok)};
@@ -67,9 +73,9 @@ void model_close(struct model *m)
 uint64_t model_unit_bytes(const struct model *m)
 {
     const struct m2c_model_cfg *c = m2c_store_cfg(m->store);
-    struct m2c_geom g;
-    m2c_slot_geom(M2C_F16, c->dim, c->has_gate, &g);
-    return (uint64_t)g.bytes * c->hidden * c->layers;
+    struct m2c_slot slot;
+    m2c_class_slot(m2c_store_layout(m->store), 0, c->dim, c->has_gate, &slot);
+    return (uint64_t)slot.bytes * c->hidden * c->layers;
 }
 
 void model_cfg(const struct model *m, double hbm_share, struct m2c_engine_cfg *cfg)

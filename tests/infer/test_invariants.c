@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* I1: tiering never changes numbers. One hash of the logits over every
- * combination of HBM size, policy, I/O engine, lookahead and threads.
+ * combination of HBM size, policy, I/O engine, lookahead and threads, and for
+ * both arrangements of a layout.
  * I2: everything active at one class is the dense path at that class, bit for
  * bit. I3, I4: budgets and counts hold at every token of every run.
  *
- *   test_invariants [--backend B] [--platform P] [--index N] [--library DIR]
+ *   test_invariants [--layout copies|planes] [--arrange part|neuron]
+ *                   [--backend B] [--platform P] [--index N] [--library DIR]
  *                   [--cache DIR] [--gemm own|auto] [--quick yes]
  *
- * On another backend than the cpu the grid is smaller, and a device that makes
- * large buffers of several allocations has to give the same numbers, too. */
+ * All of it for each layout and arrangement. On another backend than the cpu the
+ * grid is smaller, and a device that makes large buffers of several allocations
+ * has to give the same numbers, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +36,8 @@ enum {
 static struct model model;
 static struct m2c_dev_cfg device = {.backend = "cpu", .isa = "auto"};
 static bool whole_grid = true, quick, unified; /* unified: of the device */
+static const char *layout = "copies", *arrange = "part";
+static uint64_t widened, narrowed; /* over all runs */
 
 static void base_cfg(double hbm_share, struct m2c_engine_cfg *cfg)
 {
@@ -46,6 +51,21 @@ static void dense_cfg(struct m2c_engine_cfg *cfg)
     cfg->dev = device;
     if (!unified)
         cfg->tier.hbm_bytes = model_unit_bytes(&model);
+}
+
+/* A miss brings what is missing: all parts of the class, unless it had some. */
+static void check_bytes(const struct m2c_tier_counters *c)
+{
+    const struct m2c_layout *l = m2c_store_layout(model.store);
+    uint64_t whole = 0;
+    for (uint32_t k = 0; k < l->n_classes; k++)
+        for (uint32_t q = 0; q < l->n_parts; q++)
+            if (l->cls[k].parts >> q & 1)
+                whole += c->misses[k] * m2c_store_record(model.store, q)->bytes;
+    assert_true(c->widened <= c->reclassed);
+    assert_true(c->widened ? c->hbm_wanted < whole : c->hbm_wanted == whole);
+    widened += c->widened;
+    narrowed += c->reclassed - c->widened;
 }
 
 /* Hash of all logits of TOKENS tokens of held-out text. */
@@ -67,6 +87,7 @@ static struct m2c_hash128 run(const struct m2c_engine_cfg *cfg, uint64_t *misses
         m2c_hasher_add(h, logits, m2c_engine_vocab(e) * sizeof *logits);
     }
     m2c_tier_counters(m2c_engine_tier(e), &c);
+    check_bytes(&c);
     assert_true(c.ssd_moved >= c.ssd_wanted);
     assert_true(c.hbm_moved >= c.hbm_wanted);
     *misses = c.misses[0] + c.misses[1] + c.misses[2];
@@ -99,9 +120,10 @@ static void tiering_changes_nothing(void **state)
     static const char *const engine[] = {"libaio", "pread"};
     struct m2c_hash128 first = {0};
     uint64_t misses, most = 0, least = UINT64_MAX;
-    int n = 0;
+    /* coprime to all of the grid's sizes: every value comes */
+    int n = 0, step = quick ? 29 : whole_grid && strcmp(arrange, "part") == 0 ? 1 : 7;
     (void)state;
-    for (int i = 0; i < 5 * 3 * 2 * 2 * 2; i += whole_grid ? 1 : quick ? 29 : 7) {
+    for (int i = 0; i < 5 * 3 * 2 * 2 * 2; i += step) {
         struct m2c_engine_cfg cfg;
         char what[128];
         base_cfg(hbm[i % 5], &cfg);
@@ -126,6 +148,11 @@ static void tiering_changes_nothing(void **state)
     assert_true(most > least);
     char hex[33];
     m2c_hash_hex(first, hex);
+    bool nested = strcmp(layout, "planes") == 0;
+    assert_true((widened > 0) == nested);
+    assert_true(narrowed > 0 || quick);
+    print_message("%llu neurons were widened, %llu went elsewhere whole\n",
+                  (unsigned long long)widened, (unsigned long long)narrowed);
     print_message("%d runs, %d tokens each: logits %s, misses %llu to %llu\n", n,
                   quick ? QUICK_TOKENS : TOKENS,
                   hex, (unsigned long long)least, (unsigned long long)most);
@@ -163,7 +190,7 @@ static void all_active_is_dense(void **state)
         base_cfg(.1, &tiers);
         tiers.active = 1;
         tiers.tier.ratio = dense.tier.ratio;
-        /* the true scores (of f16) are zero for most neurons of a ReLU model,
+        /* the true scores (of the widest class) are zero for most neurons of a ReLU model,
          * and a neuron that adds nothing must add exactly nothing */
         if (c == 0)
             same(want, run(&tiers, &misses), "oracle, all that are active");
@@ -171,6 +198,22 @@ static void all_active_is_dense(void **state)
         same(want, run(&tiers, &misses), "every neuron through the tiers");
         assert_true(misses > 0);
     }
+}
+
+/* The order of bytes on disk is no part of a model. */
+static void arrangements_are_alike(void **state)
+{
+    struct m2c_engine_cfg cfg;
+    struct model here = model;
+    uint64_t misses;
+    (void)state;
+    base_cfg(.2, &cfg);
+    struct m2c_hash128 want = run(&cfg, &misses);
+    model_open_as(&model, "other", layout, strcmp(arrange, "part") ? "part" : "neuron");
+    base_cfg(.2, &cfg);
+    same(want, run(&cfg, &misses), "the other arrangement");
+    model_close(&model);
+    model = here;
 }
 
 static void classes_do_change_numbers(void **state)
@@ -203,7 +246,11 @@ static void allocations_change_nothing(void **state)
 static void parse(int argc, char **argv)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--backend") == 0)
+        if (strcmp(argv[i], "--layout") == 0)
+            layout = argv[i + 1];
+        else if (strcmp(argv[i], "--arrange") == 0)
+            arrange = argv[i + 1];
+        else if (strcmp(argv[i], "--backend") == 0)
             device.backend = argv[i + 1];
         else if (strcmp(argv[i], "--platform") == 0)
             device.platform = argv[i + 1];
@@ -240,11 +287,12 @@ int main(int argc, char **argv)
 {
     parse(argc, argv);
     look_at_device();
-    model_open(&model, "invariants");
+    model_open_as(&model, "invariants", layout, arrange);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiering_changes_nothing),
         cmocka_unit_test(unified_and_dram_sizes_change_nothing),
         cmocka_unit_test(all_active_is_dense),
+        cmocka_unit_test(arrangements_are_alike),
         cmocka_unit_test(classes_do_change_numbers),
         cmocka_unit_test(allocations_change_nothing),
     };

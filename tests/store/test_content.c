@@ -65,7 +65,7 @@ static void expect_ffn(const struct m2c_store *s, const struct m2c_import *im)
     for (uint32_t l = 0; l < im->cfg.layers; l++) {
         for (uint32_t q = 0; q < layout->n_parts; q++) {
             struct m2c_store_range r;
-            m2c_store_part(s, l, q, &r);
+            m2c_store_extent(s, l, q, &r);
             assert_int_equal(r.offset % 4096, 0);
             assert_int_equal(r.bytes, (uint64_t)r.stride * im->cfg.hidden);
             assert_int_equal(r.stride, m2c_store_record(s, q)->bytes);

@@ -121,7 +121,7 @@ static void test_check(void **state)
     uint8_t rec[4096], codes[4096], scales[256];
     char where[64];
     assert_int_equal(m2c_store_open(&s, path, &err), 0);
-    m2c_store_part(s, 1, 2, &range);
+    m2c_store_extent(s, 1, 2, &range);
     assert_true(range.bytes <= sizeof rec);
     memcpy(rec, whole + range.offset, range.bytes);
     assert_int_equal(m2c_store_check(s, 1, 2, 0, 5, rec, &err), 0);

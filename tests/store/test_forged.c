@@ -200,7 +200,7 @@ static void test_values(void **state)
     try_config("eos", json_integer(9), "eos");
     try_config("act", json_string("swoosh"), "swoosh");
     try_config("rope", json_string("spiral"), "spiral");
-    try_config("arrange", json_string("neuron"), "neuron");
+    try_config("arrange", json_string("neurons"), "known: part, neuron");
     try_config("arch", json_string("gpt2"), "gpt2");
     try_config("name", json_string("two\nlines"), "name");
     try_config("name", json_string("gr\xc3\xbc\xc3\x9f"), NULL);
@@ -220,7 +220,8 @@ static void test_layout(void **state)
                "part_name");
     try_config("part_name", json_pack("[ssi]", "f16", "i8", 4), "part_name[2]");
     try_config("part_type", json_pack("[sss]", "f16", "i8", "u7"), "u7");
-    try_config("part_type", json_pack("[sss]", "f16", "i8", "f32"), "/ffn/0/i4");
+    try_config("part_type", json_pack("[sss]", "f16", "i8", "f32"), "cannot be computed as i4");
+    try_config("quant", json_integer(3), "quant");
     try_config("class_name", json_pack("[sss]", "f16f16f16", "i8", "i4"),
                "class_name[0]");
     try_config("class_name", json_pack("[ss]", "f16", "i8"), "class_parts");

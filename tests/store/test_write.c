@@ -128,8 +128,8 @@ static void test_options(void **state)
     o.layout = "copis";
     refused(path, im, &o, -ENOENT, "did you mean 'copies'");
     o = synth_opts(M2C_F32);
-    o.arrange = "neuron";
-    refused(path, im, &o, -EINVAL, "unknown arrangement 'neuron' (known: part)");
+    o.arrange = "neurons";
+    refused(path, im, &o, -EINVAL, "unknown arrangement 'neurons' (known: part, neuron)");
     o = synth_opts(M2C_BF16);
     refused(path, im, &o, -EINVAL, "bf16");
     o = synth_opts(M2C_F32);
