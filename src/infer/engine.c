@@ -246,3 +246,9 @@ void m2c_engine_watch_wants(struct m2c_engine *e, m2c_wants_fn fn, void *ctx)
     e->watch_wants = fn;
     e->wants_ctx = ctx;
 }
+
+void m2c_engine_watch_input(struct m2c_engine *e, m2c_input_fn fn, void *ctx)
+{
+    e->watch_input = fn;
+    e->watch_input_ctx = ctx;
+}

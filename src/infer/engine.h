@@ -128,6 +128,12 @@ M2C_MUST_USE int m2c_engine_gate(struct m2c_engine *e, uint32_t layer, float *ou
                                  struct m2c_err *err);
 struct m2c_queue *m2c_engine_queue(struct m2c_engine *e);
 void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx);
+/* Called with each layer's input of gate and up, x f32[rows][dim], as it is
+ * computed; for devices whose memory the host can read (-EINVAL from the calls
+ * that compute elsewhere). NULL ends it. */
+typedef void (*m2c_input_fn)(void *ctx, uint32_t layer, const float *x, uint32_t rows,
+                             uint32_t dim);
+void m2c_engine_watch_input(struct m2c_engine *e, m2c_input_fn fn, void *ctx);
 
 /* Called with what the selector wants of every layer of every token, but not in
  * dense prefill (m2c trace); an error ends the token. NULL ends it. */

@@ -47,6 +47,8 @@ struct m2c_engine {
     void *watch_ctx;
     m2c_wants_fn watch_wants;
     void *wants_ctx;
+    m2c_input_fn watch_input;
+    void *watch_input_ctx;
 };
 
 /* Everything of layer `l` for `rows` tokens at e->pos, enqueued; x is read

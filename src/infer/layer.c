@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+
 static int launch(struct m2c_engine *e, const struct m2c_call *call, struct m2c_err *err)
 {
     return m2c_queue_launch(e->queue, call, err);
@@ -209,6 +211,24 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
     return r == 0 ? m2c_engine_judge(e, l, truth, *n, err) : r;
 }
 
+/* Shows the input of gate and up to whoever watches. */
+static int show_input(struct m2c_engine *e, uint32_t l, uint32_t rows, struct m2c_err *err)
+{
+    struct m2c_event *ev = NULL;
+    if (!e->watch_input)
+        return 0;
+    if (!e->xn.buf->host)
+        return m2c_fail(err, -EINVAL,
+                        "inputs are watched on devices whose memory the host can read");
+    int r = m2c_queue_record(e->queue, &ev, err);
+    if (r == 0)
+        r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    if (r == 0)
+        e->watch_input(e->watch_input_ctx, l, m2c_mem_host(e->xn), rows, e->model->dim);
+    return r;
+}
+
 static void want_all(struct m2c_engine *e, uint32_t *n)
 {
     *n = e->model->hidden;
@@ -221,10 +241,10 @@ int m2c_engine_ffn(struct m2c_engine *e, uint32_t l, uint32_t rows, bool dense,
                    struct m2c_err *err)
 {
     uint32_t n = 0;
-    int r = 0;
+    int r = show_input(e, l, rows, err);
     if (dense)
         want_all(e, &n);
-    else
+    else if (r == 0)
         r = select_wants(e, l, &n, err);
     struct m2c_call zero = {.op = M2C_OP_FILL}, sum = {.op = M2C_OP_FFN_SUM};
     zero.u.fill = (struct m2c_fill_args){

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int m2c_cli_fail(const struct m2c_err *err)
 {
@@ -65,4 +66,22 @@ int m2c_cli_finish(int code)
         return code;
     fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
     return code == M2C_EXIT_OK ? M2C_EXIT_FAILED : code;
+}
+
+/* A swapped pair of arguments must not cost the model that was to be read. */
+int m2c_cli_overwrites(const char *path, bool overwrite, struct m2c_err *err)
+{
+    static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
+    char head[sizeof magic];
+    struct stat st;
+    if (!overwrite || stat(path, &st) || !S_ISREG(st.st_mode))
+        return 0; /* free, or for the store's writer to refuse */
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    bool ours = f && (n == 0 || (n == sizeof magic && memcmp(head, magic, n) == 0));
+    if (f)
+        fclose(f);
+    return ours ? 0
+                : m2c_fail(err, -EEXIST,
+                           "%s: exists and is no store, --overwrite leaves it alone", path);
 }

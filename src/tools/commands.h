@@ -23,6 +23,7 @@ int m2c_cmd_info(int argc, char **argv);
 int m2c_cmd_plan(int argc, char **argv);
 int m2c_cmd_ppl(int argc, char **argv);
 int m2c_cmd_rank(int argc, char **argv);
+int m2c_cmd_relayout(int argc, char **argv);
 int m2c_cmd_replay(int argc, char **argv);
 int m2c_cmd_run(int argc, char **argv);
 int m2c_cmd_trace(int argc, char **argv);

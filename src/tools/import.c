@@ -3,16 +3,21 @@
 #include "tools/commands.h"
 
 #include "base/clock.h"
+#include "quant/quant.h"
 #include "store/store.h"
 #include "token/token.h"
+#include "tools/moments.h"
 
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char notes[] =
     "SRC is a GGUF file of the Llama family, a llama2.c file (version 0, 1 or 2), or\n"
@@ -21,16 +26,19 @@ static const char notes[] =
     "\n"
     "Embeddings, attention and head are stored at the source's own width: f16 where\n"
     "all of them are f16, else f32, since nothing narrower holds bf16 or f32 without\n"
-    "loss. FFN neurons are stored in every class of the layout; the widest class of\n"
-    "'copies' is f16. DST.h5 appears only when it is whole.";
+    "loss. FFN neurons are stored in every class of the layout: 'copies' has f16, i8 and\n"
+    "i4 as copies, 29 bits a weight; 'planes' has i16, i8 and i4 in one nested code, 16.5\n"
+    "bits a weight. A calibrated quantiser first imports the model beside DST.h5 and runs\n"
+    "the text through it. DST.h5 appears only when it is whole.";
 
 /* The first of each is the default. */
 static const char *const acts[] = {"own", "silu", "gelu", "relu", NULL};
-static const char *const widths[] = {"own", "f32", "f16", "i8", NULL};
+static const char *const widths[] = {"own", "f32", "f16", "i8", "i4", NULL};
 enum { MAX_FORMATS = 16 };
 
 struct settings {
-    const char *src, *dst, *tokenizer, *layout, *format;
+    const char *src, *dst, *tokenizer, *layout, *format, *arrange, *quant, *text;
+    int64_t tokens;
     int act, width;
     double act_shift, input_shift; /* input_shift: NAN when not given */
     bool overwrite;
@@ -59,6 +67,13 @@ static bool read_flags(struct settings *s, int argc, char **argv, int *exit_code
          .help = "another tokenizer; 'none' leaves it out"},
         {"--layout", 0, M2C_FLAG_STR, &s->layout, "NAME",
          .help = "how precision classes are stored (copies)"},
+        {"--arrange", 0, M2C_FLAG_STR, &s->arrange, "NAME",
+         .help = "FFN records by part, best for whole layers, or by neuron (part)"},
+        {"--quant", 0, M2C_FLAG_STR, &s->quant, "NAME",
+         .help = "who chooses the FFN's scales: rtn, or moment, which needs --text (rtn)"},
+        {"--text", 0, M2C_FLAG_STR, &s->text, "FILE", .help = "what to calibrate with"},
+        {"--tokens", 0, M2C_FLAG_INT, &s->tokens, "N", .min = 1, .max = 1e12,
+         .help = "calibrate with at most N tokens (4096)"},
         {"--dense", 0, M2C_FLAG_ENUM, &s->width, .choices = widths,
          .help = "type of embeddings, attention and head (own)"},
         {"--act", 0, M2C_FLAG_ENUM, &s->act, .choices = acts,
@@ -87,6 +102,19 @@ static bool read_flags(struct settings *s, int argc, char **argv, int *exit_code
     struct m2c_layout layout;
     if (m2c_layout_find(s->layout, &layout, &err)) {
         *exit_code = m2c_cli_usage(&cli, "--layout: %s", err.msg);
+        return false;
+    }
+    enum m2c_arrange arrange;
+    if (m2c_arrange_parse(s->arrange, &arrange, &err)) {
+        *exit_code = m2c_cli_usage(&cli, "--arrange: %s", err.msg);
+        return false;
+    }
+    const struct m2c_quant *quant = m2c_quant_find(s->quant, &err);
+    if (!quant || quant->calibrated != (s->text != NULL)) {
+        *exit_code = m2c_cli_usage(&cli, "--quant: %s",
+                                   !quant          ? err.msg
+                                   : s->text       ? "this one takes no --text"
+                                                   : "this one needs --text FILE");
         return false;
     }
     s->format = formats[format];
@@ -143,17 +171,47 @@ static int open_tokenizer(const struct settings *s, const struct m2c_import *src
     return rc;
 }
 
+/* Imports the model under another name, as exactly as a store can have it, and
+ * runs the text through that. */
+static int measure(const struct settings *s, struct m2c_import *src,
+                   const struct m2c_store_write_opts *final, struct m2c_log *log,
+                   float **moments, struct m2c_err *err)
+{
+    char path[PATH_MAX];
+    struct m2c_store *store = NULL;
+    struct m2c_store_write_opts opts = *final;
+    opts.layout = "planes";
+    opts.quant = "rtn";
+    opts.overwrite = false;
+    if (!final->tok_kind)
+        return m2c_fail(err, -EINVAL, "--text: the model has no tokenizer");
+    int n = snprintf(path, sizeof path, "%s.calibrate-%ld", s->dst, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof path)
+        return m2c_fail(err, -ENAMETOOLONG, "%s: the name is too long", s->dst);
+    int rc = m2c_store_import(path, src, &opts, log, err);
+    if (rc)
+        return rc;
+    rc = m2c_store_open(&store, path, err);
+    if (rc == 0)
+        rc = m2c_moments(store, s->text, (uint64_t)s->tokens, log, moments, err);
+    m2c_store_close(store);
+    unlink(path);
+    return rc;
+}
+
 static int write_store(const struct settings *s, struct m2c_import *src,
                        const struct m2c_tok *tok, struct m2c_log *log,
                        struct m2c_err *err)
 {
     struct m2c_store_write_opts opts = {
         .layout = s->layout,
-        .arrange = "part",
+        .arrange = s->arrange,
+        .quant = s->quant,
         .dense = own_width(src),
         .overwrite = s->overwrite,
         .stop = m2c_cli_stop(),
     };
+    float *moments = NULL;
     int rc = s->width > 0 ? m2c_type_parse(widths[s->width], &opts.dense) : 0;
     if (rc)
         return m2c_fail(err, rc, "--dense: no type '%s'", widths[s->width]);
@@ -167,27 +225,13 @@ static int write_store(const struct settings *s, struct m2c_import *src,
             " neurons, dense tensors as %s, tokenizer %s",
             c->name, m2c_import_format(src), c->layers, c->dim, c->hidden,
             m2c_type_name(opts.dense), tok ? opts.tok_kind : "none");
-    return m2c_store_import(s->dst, src, &opts, log, err);
-}
-
-/* --overwrite replaces stores and empty files: a swapped pair of arguments must
- * not cost the model that was to be read. */
-static int check_target(const struct settings *s, struct m2c_err *err)
-{
-    static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
-    char head[sizeof magic];
-    struct stat st;
-    if (!s->overwrite || stat(s->dst, &st) || !S_ISREG(st.st_mode))
-        return 0; /* free, or for the store's writer to refuse */
-    FILE *f = fopen(s->dst, "rb");
-    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
-    bool ours = f && (n == 0 || (n == sizeof magic && memcmp(head, magic, n) == 0));
-    if (f)
-        fclose(f);
-    return ours ? 0
-                : m2c_fail(err, -EEXIST,
-                           "%s: exists and is no store, --overwrite leaves it alone",
-                           s->dst);
+    if (s->text)
+        rc = measure(s, src, &opts, log, &moments, err);
+    opts.moments = moments;
+    if (rc == 0)
+        rc = m2c_store_import(s->dst, src, &opts, log, err);
+    free(moments);
+    return rc;
 }
 
 static int convert(const struct settings *s, struct m2c_log *log, struct m2c_err *err)
@@ -201,7 +245,7 @@ static int convert(const struct settings *s, struct m2c_log *log, struct m2c_err
     };
     struct m2c_import *src = NULL;
     struct m2c_tok *tok = NULL;
-    int rc = check_target(s, err);
+    int rc = m2c_cli_overwrites(s->dst, s->overwrite, err);
     if (rc == 0)
         rc = m2c_import_open(&src, s->src, &opts, err);
     if (rc == 0)
@@ -215,7 +259,11 @@ static int convert(const struct settings *s, struct m2c_log *log, struct m2c_err
 
 int m2c_cmd_import(int argc, char **argv)
 {
-    struct settings s = {.layout = "copies", .input_shift = NAN};
+    struct settings s = {.layout = "copies",
+                         .arrange = "part",
+                         .quant = "rtn",
+                         .tokens = 4096,
+                         .input_shift = NAN};
     struct m2c_err err = {0};
     struct stat st;
     int code;

@@ -21,6 +21,7 @@ static const struct m2c_command {
     {"trace", m2c_cmd_trace, "record which neurons a text wants"},
     {"replay", m2c_cmd_replay, "run eviction policies on a trace"},
     {"export", m2c_cmd_export, "convert a trace for other simulators"},
+    {"relayout", m2c_cmd_relayout, "write a store in another layout or order"},
     {"plan", m2c_cmd_plan, "say what memory a config takes"},
     {"devices", m2c_cmd_devices, "list devices and what they can do"},
     {"bench", m2c_cmd_bench, "measure kernels, memory and reads"},

@@ -83,7 +83,11 @@ def usage(t):
                        [t.src, t.dst, "--layot", "copies"]),
                       ("unknown layout 'copis'", [t.src, t.dst, "--layout", "copis"]),
                       ("did you mean 'llama2c'?", [t.src, t.dst, "--format", "llama2"]),
-                      ("expected one of own, f32, f16, i8", [t.src, t.dst, "--dense", "i3"]),
+                      ("expected one of own, f32, f16, i8, i4", [t.src, t.dst, "--dense", "i3"]),
+                      ("unknown arrangement 'parts'", [t.src, t.dst, "--arrange", "parts"]),
+                      ("did you mean 'rtn'?", [t.src, t.dst, "--quant", "rnt"]),
+                      ("needs --text FILE", [t.src, t.dst, "--quant", "moment"]),
+                      ("takes no --text", [t.src, t.dst, "--text", t.src]),
                       ("not a number", [t.src, t.dst, "--act-shift", "much"]),
                       ("expected one of own, silu, gelu, relu", [t.src, t.dst, "--act=tanh"])]:
         t.refuses(2, say, *args)
@@ -134,6 +138,39 @@ def round_trip(t):
     t.run(0, "MiB in", "import", copy, t.path("copy.h5"), "--dense", "i8")
     again = json.loads(t.run(0, "", "info", t.path("copy.h5"), "--json"))
     assert again["model_hash"] == info["model_hash"]
+
+
+def relayout(t):
+    """Stores of stores: the same files as from the source where nothing is rounded twice."""
+    def made(name, *args):
+        t.run(0, "MiB in", "import", t.src, t.path(name), "--tokenizer", "none", *args)
+        return open(t.path(name), "rb").read()
+
+    part = made("part.h5", "--layout", "planes", "--dense", "i4")
+    neuron = made("neuron.h5", "--layout", "planes", "--arrange", "neuron", "--dense", "i4")
+    a, b = t.path("part.h5"), t.path("again.h5")
+    t.run(0, "", "relayout", a, b, "--arrange", "neuron")
+    assert open(b, "rb").read() == neuron
+    t.run(1, "exists (--overwrite replaces it)", "relayout", b, a)
+    t.run(0, "", "relayout", b, a, "--arrange", "part", "--overwrite")
+    assert open(a, "rb").read() == part
+    t.run(0, "", "relayout", a, b, "--layout", "copies", "--overwrite")
+    old, new = (json.loads(t.run(0, "", "info", x, "--json")) for x in (a, b))
+    assert old["model_hash"] == new["model_hash"]
+    assert old["layout"]["name"] == "planes" and old["layout"]["arrange"] == "part"
+    assert new["layout"]["name"] == "copies" and new["layout"]["quant"] == "rtn"
+    assert {d["type"] for d in old["dense"]} == {"f32", "i4"}
+    # A neuron: three vectors of 64 with four bits and a scale for 32, four bits, eight bits.
+    assert [p["record_bytes"] for p in old["layout"]["parts"]] == [96 + 12, 96, 192]
+    assert "every checksum agrees" in t.run(0, "", "verify", b)
+    before = sorted(os.listdir(t.tmp))
+    t.run(2, "did you mean 'planes'?", "relayout", a, t.path("c.h5"), "--layout", "plane")
+    t.run(1, "No such file", "relayout", t.path("none.h5"), t.path("c.h5"))
+    t.run(1, "none.rank.h5", "relayout", a, t.path("c.h5"), "--order", t.path("none.rank.h5"))
+    t.run(1, "is no store, --overwrite leaves it alone", "relayout", a, t.src, "--overwrite")
+    t.run(1, "no tokenizer", "import", t.src, t.path("c.h5"), "--tokenizer", "none",
+          "--quant", "moment", "--text", t.src)
+    assert sorted(os.listdir(t.tmp)) == before
 
 
 def damage(t):
@@ -243,7 +280,7 @@ def large(t):
 def main():
     with tempfile.TemporaryDirectory() as tmp:
         t = Test(tmp)
-        for part in (usage, round_trip, damage, bad_input, large):
+        for part in (usage, round_trip, relayout, damage, bad_input, large):
             part(t)
             print(f"{part.__name__}: ok")
 
