@@ -11,7 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NO_MOVE = UINT32_MAX, OPEN = 0, ON_PATH = 1, DONE = 2, FIRST_LEVEL = 3 };
+#define NO_MOVE UINT32_MAX
+enum { OPEN = 0, ON_PATH = 1, DONE = 2, FIRST_LEVEL = 3 };
 
 int m2c_mover_init(struct m2c_mover *v, struct m2c_dev *dev, struct m2c_queue *queue,
                    const struct m2c_store *store, const struct m2c_tier_plan *plan,
