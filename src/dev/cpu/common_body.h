@@ -103,19 +103,24 @@ ALWAYS_INLINE unsigned line_groups(enum m2c_type type)
     return group_bytes(type) < 64 ? (unsigned)(64 / group_bytes(type)) : 1;
 }
 
+/* In integers: the vector may be of another type than ours and have no such plane. */
+ALWAYS_INLINE void prefetch_at(const uint8_t *plane, size_t off)
+{
+    prefetch((const void *)((uintptr_t)plane + off));
+}
+
 /* Asks for the codes of a line's groups from g on, of a vector that comes
  * later; called line by line, so that requests are spread over the arithmetic.
  * They go to L2: L1 has no room for vectors that are not in use yet. */
 ALWAYS_INLINE void prefetch_line(enum m2c_type type, const struct m2c_vec *w, size_t g)
 {
-    const uint8_t *p = w->codes + g * group_bytes(type);
     for (size_t i = 0; i < line_groups(type) * group_bytes(type); i += 64)
-        prefetch(p + i);
+        prefetch_at(w->codes, g * group_bytes(type) + i);
     if (nested(type))
-        prefetch(w->d4 + g * (M2C_GROUP / 2));
+        prefetch_at(w->d4, g * (M2C_GROUP / 2));
     if (type == M2C_P16) {
-        prefetch(w->d8 + g * M2C_GROUP);
-        prefetch(w->d8 + g * M2C_GROUP + 64);
+        prefetch_at(w->d8, g * M2C_GROUP);
+        prefetch_at(w->d8, g * M2C_GROUP + 64);
     }
 }
 
