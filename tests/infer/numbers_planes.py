@@ -12,7 +12,7 @@ m2c, shared, source = sys.argv[1], os.environ["M2C_SHARED"], os.environ["M2C_SOU
 split = ["--split", "<|endoftext|>", "--json"]
 relu = ["--act", "relu", "--act-shift", "0.25", "--input-relu-shift", "1"]
 sample, stories = f"{source}/data/sample.txt", f"{shared}/text/tinystories_sample.txt"
-models = [("shipped", f"{source}/data/tiny", [], sample, "4000")]
+models = [("shipped", f"{source}/data/tiny", [], sample, "1500")]
 if os.path.isdir(shared):
     for name, flags in ("stories260K", []), ("relu2M", relu):
         d = f"{shared}/models/{name}"
