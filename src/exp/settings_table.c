@@ -18,7 +18,7 @@ static const char *const policies[] = {
     "atu",  "lru",     "random",    "fifo", "clock", "sieve",  "lfu",    "lfuda",  "2q",
     "arc",  "s3-fifo", "w-tinylfu", "gdsf", "score", "window", "static", "belady", "min",
     NULL};
-static const char *const engines[] = {"libaio", "pread", NULL};
+static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
                                         "rrr",    "mlp",  "gate",   NULL};
@@ -104,7 +104,8 @@ const struct m2c_opt m2c_settings_table[] = {
      .help = "first layers that stay; auto: what the lookahead leaves over"},
 
     {.section = "ssd", .key = "engine", .type = M2C_OPT_NAME, .offset = AT(ssd.engine),
-     .def = "libaio", .choices = engines, .readers = "all", .help = "how the store is read"},
+     .def = "libaio", .choices = engines, .readers = "all",
+     .help = "how the store is read; mmap: through the page cache only (direct = off)"},
     {.section = "ssd", .key = "direct", .type = M2C_OPT_BOOL, .offset = AT(ssd.direct),
      .def = "on", .readers = "all", .help = "O_DIRECT: past the page cache"},
     {.section = "ssd", .key = "queue_depth", .type = M2C_OPT_INT,

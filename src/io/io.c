@@ -16,9 +16,10 @@ static const struct m2c_io_ops *const registry[] = {
 #if M2C_HAVE_LIBAIO
     &m2c_io_libaio,
 #endif
-    &m2c_io_pread,
-    &m2c_io_null,
-    NULL,
+#if M2C_HAVE_URING
+    &m2c_io_uring,
+#endif
+    &m2c_io_pread,  &m2c_io_mmap, &m2c_io_null, NULL,
 };
 
 const struct m2c_plugin *const *m2c_io_list(void)
@@ -39,20 +40,34 @@ int m2c_io_check(const struct m2c_io_ops *const *engines, struct m2c_err *err)
     return r;
 }
 
-static const struct m2c_io_ops *find(const char *engine, int *code, struct m2c_err *err)
+static int without(const char *engine, const char *library, struct m2c_err *err)
 {
-    if (!M2C_HAVE_LIBAIO && strcmp(engine, "libaio") == 0) {
-        *code = m2c_fail(err, -ENOTSUP,
-                         "I/O engine 'libaio': this m2c was built without libaio; set "
-                         "ssd.engine = pread");
-        return NULL;
-    }
-    *code = m2c_io_check(registry, err);
-    if (*code < 0)
-        return NULL;
-    *code = -ENOENT;
-    return m2c_plugin_find((const void *const *)(const void *)registry, "I/O engine",
+    return m2c_fail(err, -ENOTSUP,
+                    "I/O engine '%s': this m2c was built without %s; set ssd.engine = "
+                    "pread",
+                    engine, library);
+}
+
+static int find(const struct m2c_io_ops **out, const char *engine, struct m2c_err *err)
+{
+    if (!M2C_HAVE_LIBAIO && strcmp(engine, "libaio") == 0)
+        return without(engine, "libaio", err);
+    if (!M2C_HAVE_URING && strcmp(engine, "io_uring") == 0)
+        return without(engine, "liburing", err);
+    int r = m2c_io_check(registry, err);
+    if (r < 0)
+        return r;
+    *out = m2c_plugin_find((const void *const *)(const void *)registry, "I/O engine",
                            engine, err);
+    if (!*out)
+        return -ENOENT;
+    return (*out)->probe ? (*out)->probe(err) : 0;
+}
+
+int m2c_io_probe(const char *engine, struct m2c_err *err)
+{
+    const struct m2c_io_ops *ops;
+    return find(&ops, engine, err);
 }
 
 static int check_cfg(const struct m2c_io_cfg *c, struct m2c_err *err)
@@ -96,9 +111,9 @@ static int build(struct m2c_io *io, const char *path, struct m2c_err *err)
 int m2c_io_open(struct m2c_io **out, const char *engine, const char *path,
                 const struct m2c_io_cfg *cfg, struct m2c_err *err)
 {
-    int r;
-    const struct m2c_io_ops *ops = find(engine, &r, err);
-    if (!ops)
+    const struct m2c_io_ops *ops;
+    int r = find(&ops, engine, err);
+    if (r < 0)
         return r;
     r = check_cfg(cfg, err);
     if (r < 0)
@@ -125,6 +140,14 @@ uint32_t m2c_io_align(const struct m2c_io *io)
 uint64_t m2c_io_size(const struct m2c_io *io)
 {
     return io->size;
+}
+
+uint64_t m2c_io_use_memory(struct m2c_io *io, const struct m2c_io_mem *mem, unsigned n)
+{
+    if (!io->ops->use_memory || io->started || io->has_memory)
+        return 0;
+    io->has_memory = true;
+    return io->ops->use_memory(io, mem, n);
 }
 
 void m2c_io_counters(const struct m2c_io *io, struct m2c_io_counters *out)

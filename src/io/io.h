@@ -53,9 +53,13 @@ struct m2c_io_range {
 
 const struct m2c_plugin *const *m2c_io_list(void); /* NULL-terminated */
 
-/* -ENOENT for an unknown engine, -ENOTSUP for one that this build lacks, -EINVAL
- * for a bad cfg or where the file system refuses O_DIRECT (says what to set), or
- * what open(2) says. */
+/* Can the engine work here? 0; -ENOENT for an unknown one, -ENOTSUP for one that
+ * this build lacks, or why the kernel refuses it (io_uring is forbidden in many
+ * containers: -EPERM). The message says what to set instead. */
+M2C_MUST_USE int m2c_io_probe(const char *engine, struct m2c_err *err);
+
+/* What m2c_io_probe says, -EINVAL for a bad cfg or where the file system refuses
+ * O_DIRECT (says what to set), or what open(2) says. */
 M2C_MUST_USE int m2c_io_open(struct m2c_io **out, const char *engine, const char *path,
                              const struct m2c_io_cfg *cfg, struct m2c_err *err);
 /* Waits for what is in flight, so that no read lands in freed memory; ranges not
@@ -68,6 +72,19 @@ void m2c_io_close(struct m2c_io *io);
 uint32_t m2c_io_align(const struct m2c_io *io);
 /* Bytes of the file when it was opened. */
 uint64_t m2c_io_size(const struct m2c_io *io);
+
+struct m2c_io_mem {
+    void *at;
+    uint64_t bytes;
+};
+
+/* Names the memory that ranges will be read into, so that an engine that can
+ * (io_uring) has its pages pinned once instead of at every read. It stays in
+ * place until the handle closes; reads to elsewhere work as well. At most once,
+ * before the first range. Returns the bytes that are now registered: none where
+ * the engine has no use for it, or where the limit on locked memory (ulimit -l)
+ * forbids; reads are the same then, only slower. */
+uint64_t m2c_io_use_memory(struct m2c_io *io, const struct m2c_io_mem *mem, unsigned n);
 
 /* What is read for [off, off + bytes): whole blocks around it. */
 struct m2c_io_span {

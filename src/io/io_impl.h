@@ -32,7 +32,12 @@ enum { M2C_IO_BATCH = 64 };
 
 struct m2c_io_ops {
     struct m2c_plugin p;
-    /* All mandatory, called from the handle's thread. */
+    /* Optional: can it work here at all? 0, or negative errno and what to set
+     * instead. Before open, which may then rely on it. Default: yes. */
+    int (*probe)(struct m2c_err *err);
+    /* Optional: what m2c_io_use_memory does. Default: 0. */
+    uint64_t (*use_memory)(struct m2c_io *io, const struct m2c_io_mem *mem, unsigned n);
+    /* The others are mandatory, called from the handle's thread. */
     int (*open)(struct m2c_io *io, struct m2c_err *err);
     void (*close)(struct m2c_io *io); /* nothing is in flight; half-built is fine */
     /* How many of the n >= 1 were accepted, the first ones; 0: busy, to be tried
@@ -54,7 +59,8 @@ struct m2c_io {
     int fd;
     uint32_t align;
     uint64_t size;
-    bool closing;
+    bool closing, started; /* started: a range was */
+    bool has_memory;
     void *priv;
     struct m2c_io_piece *pieces, *free_piece;    /* [queue_depth] */
     struct m2c_io_pieces ready;                  /* to be submitted */
@@ -89,7 +95,8 @@ static inline struct m2c_io_piece *m2c_io_pop(struct m2c_io_pieces *l)
     return p;
 }
 
-extern const struct m2c_io_ops m2c_io_libaio, m2c_io_pread, m2c_io_null;
+extern const struct m2c_io_ops m2c_io_libaio, m2c_io_uring, m2c_io_pread, m2c_io_mmap,
+    m2c_io_null;
 
 #ifdef __cplusplus
 }

@@ -232,6 +232,7 @@ int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err
                         io->path, (unsigned long long)r->bytes,
                         (unsigned long long)r->off, io->align,
                         (unsigned long long)r->room);
+    io->started = true;
     r->res = 0;
     r->sent = 0;
     r->bad_off = 0;

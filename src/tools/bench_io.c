@@ -18,7 +18,10 @@
 #include <stdlib.h>
 
 enum { SEQ, RANDOM };
-enum { SEQ_RANGES = 4 }; /* under way at once: a layer and what is read ahead */
+enum {
+    SEQ_RANGES = 4
+}; /* under way at once: a layer and what is read ahead; more where
+      that is too little to keep the queue full */
 
 struct args {
     const char *engine;
@@ -48,7 +51,7 @@ struct bench {
 };
 
 struct result {
-    uint64_t bytes, ranges, requests;
+    uint64_t bytes, ranges, requests, registered;
     double seconds, p50_s, p99_s;
 };
 
@@ -114,7 +117,10 @@ static int plan(struct bench *b, const char *path, struct m2c_err *err)
                                 : whole + ((b->end - b->begin) % a->range != 0);
     /* what a range may need, wherever it begins */
     b->room = m2c_align_up((size_t)a->range + m2c_io_align(b->io), M2C_PAGE);
-    b->n_slots = a->pattern == RANDOM ? (unsigned)a->depth : SEQ_RANGES;
+    uint64_t fill = (uint64_t)a->depth * a->chunk / a->range + 1;
+    b->n_slots = (unsigned)(a->pattern == RANDOM
+                                ? (uint64_t)a->depth
+                                : M2C_MIN(M2C_MAX(fill, (uint64_t)SEQ_RANGES), b->n));
     b->slots = calloc(b->n_slots, sizeof *b->slots);
     b->lat_ns = calloc((size_t)b->n, sizeof *b->lat_ns);
     int r = b->slots && b->lat_ns ? 0 : -ENOMEM;
@@ -126,6 +132,19 @@ static int plan(struct bench *b, const char *path, struct m2c_err *err)
     return r < 0 ? m2c_fail(err, r, "%u buffers of %zu bytes: out of memory", b->n_slots,
                             b->room)
                  : 0;
+}
+
+/* As the DRAM tier does with its blocks. */
+static int name_memory(struct bench *b, uint64_t *registered, struct m2c_err *err)
+{
+    struct m2c_io_mem *mem = calloc(b->n_slots, sizeof *mem);
+    if (!mem)
+        return m2c_fail(err, -ENOMEM, "%u buffers: out of memory", b->n_slots);
+    for (unsigned i = 0; i < b->n_slots; i++)
+        mem[i] = (struct m2c_io_mem){b->slots[i].buf, b->room};
+    *registered = m2c_io_use_memory(b->io, mem, b->n_slots);
+    free(mem);
+    return 0;
 }
 
 static int by_value(const void *a, const void *b)
@@ -146,6 +165,8 @@ static int bench(const char *path, const struct args *a, struct result *out,
     int r = m2c_io_open(&b.io, a->engine, path, &cfg, err);
     if (r == 0)
         r = plan(&b, path, err);
+    if (r == 0)
+        r = name_memory(&b, &out->registered, err);
     if (r == 0) {
         uint64_t t0 = m2c_now_ns();
         r = read_all(&b, err);
@@ -174,17 +195,20 @@ static int print(const struct args *a, const struct result *r, const char *patte
     double rate = (double)r->bytes / r->seconds, iops = (double)r->requests / r->seconds;
     if (a->json)
         return m2c_cli_json(json_pack(
-            "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}",
+            "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, "
+            "s:f}",
             "pattern", pattern, "engine", a->engine, "direct", !a->buffered, "depth",
             (json_int_t)a->depth, "chunk", (json_int_t)a->chunk, "range",
             (json_int_t)a->range, "bytes", (json_int_t)r->bytes, "ranges",
-            (json_int_t)r->ranges, "requests", (json_int_t)r->requests, "seconds",
-            r->seconds, "bytes_per_s", rate, "requests_per_s", iops, "range_p50_s",
-            r->p50_s, "range_p99_s", r->p99_s));
+            (json_int_t)r->ranges, "requests", (json_int_t)r->requests,
+            "registered_bytes", (json_int_t)r->registered, "seconds", r->seconds,
+            "bytes_per_s", rate, "requests_per_s", iops, "range_p50_s", r->p50_s,
+            "range_p99_s", r->p99_s));
     printf("%s: %" PRIu64 " ranges of %" PRIu64 " bytes, %" PRIu64
-           " reads of at most %" PRIu64 ", %lld in flight (%s, %s)\n",
+           " reads of at most %" PRIu64 ", %lld in flight (%s, %s%s)\n",
            pattern, r->ranges, a->range, r->requests, a->chunk, (long long)a->depth,
-           a->engine, a->buffered ? "page cache" : "O_DIRECT");
+           a->engine, a->buffered ? "page cache" : "O_DIRECT",
+           r->registered ? ", registered buffers" : "");
     printf(
         "%.1f MB/s, %.0f reads/s; a range takes %.0f us (p50), %.0f us (p99); %.3f s\n",
         rate * 1e-6, iops, r->p50_s * 1e6, r->p99_s * 1e6, r->seconds);
@@ -205,7 +229,7 @@ int m2c_cmd_bench_io(int argc, char **argv)
          .kind = M2C_FLAG_STR,
          .dest = &a.engine,
          .arg = "NAME",
-         .help = "libaio (default) or pread"},
+         .help = "libaio (default), io_uring, pread or mmap (the last --buffered only)"},
         {.name = "--buffered",
          .kind = M2C_FLAG_ON,
          .dest = &a.buffered,

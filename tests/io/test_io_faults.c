@@ -250,7 +250,15 @@ static void refusals(void **state)
     refused("pred", path, ok, -ENOENT, "did you mean 'pread'?");
     if (!M2C_HAVE_LIBAIO)
         refused("libaio", path, ok, -ENOTSUP, "built without libaio");
+    if (!M2C_HAVE_URING)
+        refused("io_uring", path, ok, -ENOTSUP, "built without liburing");
+    c.direct = true;
+    if (m2c_io_probe("mmap", NULL) == 0)
+        refused("mmap", path, c, -EINVAL, "set ssd.direct = off");
+    c = ok;
     for (const struct m2c_plugin *const *p = m2c_io_list(); *p; p++) {
+        if (m2c_io_probe((*p)->name, NULL) < 0)
+            continue;
         refused((*p)->name, "no/such/file", ok, -ENOENT, "no/such/file: ");
         refused((*p)->name, "/", ok, -EINVAL, "neither a file nor a disk");
         refused((*p)->name, fifo, ok, -EINVAL, "neither a file nor a disk");
