@@ -194,8 +194,8 @@ static json_t *model_json(const struct sweeper *s)
     char model[33], order[33];
     m2c_hash_hex(m2c_store_model_hash(s->store), model);
     m2c_hash_hex(m2c_store_order_hash(s->store), order);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", m2c_store_cfg(s->store)->name,
-                     "hash", model, "order", order, "layout",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "name", m2c_store_cfg(s->store)->name,
+                     "synthetic", m2c_store_cfg(s->store)->synthetic, "hash", model, "order", order, "layout",
                      m2c_store_layout(s->store)->name, "rank", s->rank != NULL);
 }
 

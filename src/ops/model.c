@@ -62,6 +62,9 @@ int m2c_model_cfg_check(const struct m2c_model_cfg *c, struct m2c_err *err)
     if (!memchr(c->name, 0, sizeof(c->name)))
         return m2c_fail(err, -EINVAL, "name does not end within %zu bytes",
                         sizeof(c->name));
+    if (!memchr(c->synthetic, 0, sizeof(c->synthetic)))
+        return m2c_fail(err, -EINVAL, "synthetic does not end within %zu bytes",
+                        sizeof(c->synthetic));
     if (!memchr(c->arch, 0, sizeof(c->arch)) || strcmp(c->arch, "llama") != 0)
         return m2c_fail(err, -EINVAL, "arch is '%.31s', expected 'llama'", c->arch);
     int rc = check_ranges(c, err);

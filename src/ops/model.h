@@ -13,6 +13,7 @@ extern "C" {
 struct m2c_model_cfg {
     char name[128]; /* for people */
     char arch[32];  /* "llama" */
+    char synthetic[48]; /* how its weights were made up; "": they were not */
     uint32_t dim, hidden, layers, heads, kv_heads, head_dim, vocab, ctx;
     uint32_t experts; /* 1 for dense models */
     bool tied_head;   /* the head is the embedding */

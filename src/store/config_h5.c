@@ -11,11 +11,11 @@
 enum { NAME_BYTES = 16, HEX_BYTES = 33, MAX_ATTRS = 256 };
 
 #define AT(m) offsetof(struct m2c_model_cfg, m)
-#define F(m, t) #m, &m2c_h5_##t, AT(m), 0
-#define S(m) #m, NULL, AT(m), sizeof((struct m2c_model_cfg *)0)->m
+#define F(m, t) #m, &m2c_h5_##t, AT(m), 0, false
+#define S(m, optional) #m, NULL, AT(m), sizeof((struct m2c_model_cfg *)0)->m, optional
 
 const struct m2c_config_field m2c_config_fields[M2C_CONFIG_FIELDS] = {
-    {S(name)},           {S(arch)},
+    {S(name, false)},    {S(arch, false)},
     {F(dim, u32)},       {F(hidden, u32)},
     {F(layers, u32)},    {F(heads, u32)},
     {F(kv_heads, u32)},  {F(head_dim, u32)},
@@ -25,6 +25,7 @@ const struct m2c_config_field m2c_config_fields[M2C_CONFIG_FIELDS] = {
     {F(input_relu, u8)}, {F(input_relu_shift, f32)},
     {F(norm_eps, f32)},  {F(rope_theta, f64)},
     {F(bos, i32)},       {F(eos, i32)},
+    {S(synthetic, true)},
 };
 #undef S
 #undef F

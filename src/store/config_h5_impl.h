@@ -5,7 +5,7 @@
  *
  * The fields of struct m2c_model_cfg are u32, i32, f32 or f64, yes/no is a u8
  * of 0 or 1 (true or false in the index), names are strings; `act` and `rope`
- * are names. The layout: `layout`, `arrange`, `group`, `quant` (the quantiser of
+ * are names; `synthetic` may be absent. The layout: `layout`, `arrange`, `group`, `quant` (the quantiser of
  * the FFN, for people), lists `class_name`, `class_parts`, `class_bits`,
  * `class_type`, `part_name`, `part_type`.
  * `model_hash`, `order_hash`: 32 hex digits. /config has `writer`, too, for
@@ -36,8 +36,9 @@ struct m2c_config_field {
     const char *name;
     const struct m2c_h5_type *type; /* NULL: a string; of u8 type: a bool */
     size_t offset, size;            /* in struct m2c_model_cfg; size of a string */
+    bool optional;                  /* absent: 0, or the empty string */
 };
-enum { M2C_CONFIG_FIELDS = 20 };
+enum { M2C_CONFIG_FIELDS = 21 };
 extern const struct m2c_config_field m2c_config_fields[M2C_CONFIG_FIELDS];
 
 /* NULL: there is no such style. */

@@ -110,6 +110,8 @@ static int read_field(const struct m2c_node *config, const struct m2c_config_fie
 {
     struct m2c_node n;
     int64_t x = 0;
+    if (f->optional && !json_object_get(config->v, f->name))
+        return 0;
     int rc = m2c_node_get(config, f->name, &n, err);
     if (rc)
         return rc;

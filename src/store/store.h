@@ -133,6 +133,14 @@ M2C_MUST_USE int m2c_store_import(const char *path, struct m2c_import *src,
                                   const struct m2c_store_write_opts *opts,
                                   struct m2c_log *log, struct m2c_err *err);
 
+/* A store of this shape with random weights, as many bytes as a real one: normal,
+ * with a deviation of 0.02, norms of 1. Its model hash follows from shape and seed,
+ * and cfg.synthetic says what it is, whatever is made of it. Memory: 64 MiB.
+ * Otherwise as m2c_store_import; opts->quant is not looked at. */
+M2C_MUST_USE int m2c_store_synth(const char *path, const struct m2c_model_cfg *cfg,
+                                 uint64_t seed, const struct m2c_store_write_opts *opts,
+                                 struct m2c_log *log, struct m2c_err *err);
+
 /* Converts a store to another layout or arrangement (opts: layout, arrange,
  * quant, moments, overwrite, stop; the rest stays as it is in `src`). With
  * `order` (u32 [layers][neurons]) neuron i of layer l in the new store is

@@ -150,11 +150,15 @@ static int reserve(struct m2c_writer *w, struct m2c_err *err)
 static int find_hashes(const struct m2c_writer *w, struct m2c_hash128 *model,
                        struct m2c_hash128 *order)
 {
+    const struct m2c_model_cfg *cfg = &w->plan.cfg;
+    if (w->bank) /* what they are made of names them, whatever the layout */
+        m2c_model_hash_tensor(w->hash,
+                              m2c_hash128(cfg->synthetic, strlen(cfg->synthetic)));
     *model = w->from ? w->from->model : m2c_model_hash_end(w->hash);
     if (!w->from)
-        return m2c_identity_order(&w->plan.cfg, order);
+        return m2c_identity_order(cfg, order);
     *order = w->from->order;
-    return w->order ? m2c_order_hash(&w->plan.cfg, w->order, *order, order) : 0;
+    return w->order ? m2c_order_hash(cfg, w->order, *order, order) : 0;
 }
 
 /* The hashes are known once all tensors have passed. */
@@ -231,12 +235,14 @@ static int fill_file(struct m2c_writer *w, struct m2c_err *err)
     return rc ? rc : m2c_writer_stopped(w, err);
 }
 
-/* Norms are few bytes and many operations: always f32. */
+bool m2c_writer_norm(enum m2c_tensor_kind kind)
+{
+    return kind == M2C_T_FINAL_NORM || kind == M2C_T_ATTN_NORM || kind == M2C_T_FFN_NORM;
+}
+
 static enum m2c_type dense_type(enum m2c_tensor_kind kind, enum m2c_type matrices)
 {
-    bool norm =
-        kind == M2C_T_FINAL_NORM || kind == M2C_T_ATTN_NORM || kind == M2C_T_FFN_NORM;
-    return norm ? M2C_F32 : matrices;
+    return m2c_writer_norm(kind) ? M2C_F32 : matrices;
 }
 
 /* The plan of what will be written, with all sizes, and room for its index. */
@@ -273,7 +279,7 @@ static int write_store(struct m2c_writer *w, const struct m2c_store_config *c,
         return m2c_fail(err, -ENOMEM, "%s: no memory for a hash", w->path);
     int rc = m2c_pool_open(&w->pool, 0, err);
     if (!rc)
-        rc = m2c_progress_open(&w->progress, log, "import",
+        rc = m2c_progress_open(&w->progress, log, w->bank ? "synth" : "import",
                                w->plan.dense_bytes + w->plan.ffn_bytes, "B");
     if (rc)
         return rc;
@@ -343,4 +349,25 @@ int m2c_store_relayout(const char *path, const struct m2c_store *src,
     o.tok_n = src->tok_n;
     int rc = order ? m2c_check_order(&src->plan.cfg, order, err) : 0;
     return rc ? rc : convert(&w, &src->plan.cfg, log, err);
+}
+
+int m2c_store_synth(const char *path, const struct m2c_model_cfg *cfg, uint64_t seed,
+                    const struct m2c_store_write_opts *opts, struct m2c_log *log,
+                    struct m2c_err *err)
+{
+    struct m2c_writer w = {.path = path, .opts = opts};
+    struct m2c_model_cfg c = *cfg;
+    struct m2c_layout layout;
+    struct m2c_bank *bank = NULL;
+    snprintf(c.synthetic, sizeof c.synthetic, "random weights, seed %" PRIu64, seed);
+    int rc = m2c_model_cfg_check(&c, err);
+    if (!rc)
+        rc = m2c_layout_find(opts->layout, &layout, err);
+    if (!rc)
+        rc = m2c_bank_open(&bank, &c, &layout, opts->dense, seed, err);
+    w.bank = bank;
+    if (!rc)
+        rc = convert(&w, &c, log, err);
+    m2c_bank_close(bank);
+    return rc;
 }

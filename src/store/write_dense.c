@@ -96,6 +96,20 @@ static int report_bad(const struct m2c_writer *w, const struct m2c_dset *d,
                     (double)x[col], m2c_type_name(c->type));
 }
 
+/* n rows of the source, hashed and encoded. */
+static int encode_source(struct m2c_writer *w, const struct m2c_dset *d, struct chunk *c,
+                         uint32_t row, uint32_t n, struct m2c_hasher *h,
+                         struct m2c_err *err)
+{
+    int rc = m2c_import_rows(w->src, d->kind, d->layer, row, n, c->x, err);
+    if (rc)
+        return rc;
+    m2c_hasher_add(h, c->x, n * c->cols * sizeof *c->x);
+    atomic_store(&c->bad, SIZE_MAX);
+    m2c_pool_run(w->pool, n, 0, encode_rows, c);
+    return atomic_load(&c->bad) == SIZE_MAX ? 0 : report_bad(w, d, c, row, err);
+}
+
 static int stream_rows(struct m2c_writer *w, const struct m2c_dset *d, struct chunk *c,
                        uint32_t per_chunk, struct block_out out[2], struct m2c_hasher *h,
                        struct m2c_err *err)
@@ -103,16 +117,12 @@ static int stream_rows(struct m2c_writer *w, const struct m2c_dset *d, struct ch
     for (uint32_t row = 0; row < d->rows;) {
         uint32_t n = M2C_MIN(per_chunk, d->rows - row);
         int rc = m2c_writer_stopped(w, err);
+        if (!rc && w->bank)
+            m2c_bank_rows(w->bank, d, row, n, c->codes, c->scales);
+        else if (!rc)
+            rc = encode_source(w, d, c, row, n, h, err);
         if (!rc)
-            rc = m2c_import_rows(w->src, d->kind, d->layer, row, n, c->x, err);
-        if (rc)
-            return rc;
-        m2c_hasher_add(h, c->x, n * c->cols * sizeof *c->x);
-        atomic_store(&c->bad, SIZE_MAX);
-        m2c_pool_run(w->pool, n, 0, encode_rows, c);
-        if (atomic_load(&c->bad) != SIZE_MAX)
-            return report_bad(w, d, c, row, err);
-        rc = add_bytes(w, &out[0], c->codes, n * c->code_row, err);
+            rc = add_bytes(w, &out[0], c->codes, n * c->code_row, err);
         if (!rc)
             rc = add_bytes(w, &out[1], c->scales, n * c->scale_row, err);
         if (rc)
@@ -149,7 +159,7 @@ int m2c_writer_dense(struct m2c_writer *w, size_t i, struct m2c_err *err)
                       m2c_tensor_kind_name(d->kind));
     if (!rc)
         rc = stream_rows(w, d, &c, n, out, h, err);
-    if (!rc)
+    if (!rc && w->src)
         m2c_model_hash_tensor(w->hash, m2c_hasher_end(h));
     m2c_hasher_close(h);
     free(out[1].buf);

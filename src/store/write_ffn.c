@@ -18,6 +18,8 @@ struct ffn {
     const struct m2c_plan *plan;
     uint32_t layer, dim, v0; /* v0: the first vector, 1 without gate */
     uint32_t per_chunk;      /* neurons */
+    const struct m2c_bank *bank; /* where weights are made up; then the chunk's first */
+    uint32_t first;              /* neuron, too */
     float *x[M2C_LAYOUT_VECTORS];
     const struct m2c_quant *quant;
     const float *moments; /* of the layer's input, or NULL */
@@ -157,6 +159,23 @@ static void copy_neurons(void *ctx, size_t begin, size_t end, unsigned worker)
     }
 }
 
+/* Made up. */
+static void bank_neurons(void *ctx, size_t begin, size_t end, unsigned worker)
+{
+    struct ffn *f = ctx;
+    (void)worker;
+    for (size_t i = begin; i < end; i++) {
+        for (uint32_t q = 0; q < f->plan->layout.n_parts; q++) {
+            const struct m2c_geom *g = &f->plan->geom[q];
+            for (uint32_t v = f->v0; v < M2C_LAYOUT_VECTORS; v++)
+                m2c_bank_vector(f->bank, f->layer, f->first + (uint32_t)i, v, q,
+                                record(f, i, q) + g->code_off[v],
+                                record(f, i, q) + g->scale_off[v]);
+        }
+        sum_neuron(f, i);
+    }
+}
+
 static void decode_neurons(void *ctx, size_t begin, size_t end, unsigned worker)
 {
     struct ffn *f = ctx;
@@ -205,6 +224,12 @@ static int store_records(struct m2c_writer *w, struct ffn *f, uint32_t first, ui
 static int make_records(const struct m2c_writer *w, struct ffn *f, uint32_t at, uint32_t n,
                         struct m2c_err *err)
 {
+    if (w->bank) {
+        f->bank = w->bank;
+        f->first = at;
+        m2c_pool_run(w->pool, n, 0, bank_neurons, f);
+        return 0;
+    }
     int rc = w->from ? m2c_from_rows_read(w, f->layer, at, n, &f->from, err)
                      : fetch(w, f, at, n, err);
     if (rc)
@@ -235,7 +260,7 @@ int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer, struct m2c_err *err)
         return -ENOENT;
     if (!ffn_alloc(&f))
         rc = m2c_fail(err, -ENOMEM, "%s: no memory for %u neurons", w->path, f.per_chunk);
-    if (!rc && !w->from)
+    if (!rc && w->src)
         rc = m2c_import_cols_open(w->src, M2C_T_DOWN, layer, &f.down, err);
     for (uint32_t at = 0; !rc && at < cfg->hidden; at += f.per_chunk) {
         uint32_t n = M2C_MIN(f.per_chunk, cfg->hidden - at);
@@ -245,7 +270,7 @@ int m2c_writer_ffn(struct m2c_writer *w, uint32_t layer, struct m2c_err *err)
         if (!rc)
             rc = store_records(w, &f, at, n, err);
     }
-    for (uint32_t v = f.v0; !rc && !w->from && v < M2C_LAYOUT_VECTORS; v++)
+    for (uint32_t v = f.v0; !rc && w->src && v < M2C_LAYOUT_VECTORS; v++)
         m2c_model_hash_tensor(w->hash, m2c_hasher_end(f.hash[v]));
     ffn_fini(&f);
     return rc;

@@ -36,6 +36,7 @@ struct m2c_writer {
     int fd;
     struct m2c_import *src;
     const struct m2c_store *from; /* instead of src: another store (write_from.c) */
+    const struct m2c_bank *bank;  /* instead of src: random groups (write_bank.c) */
     const uint32_t *order;        /* of its neurons: u32 [layers][hidden], or NULL */
     struct m2c_plan plan;
     uint64_t userblock, head_bytes, file_bytes;
@@ -87,6 +88,24 @@ void m2c_from_vector(const struct m2c_from_rows *r, size_t i, unsigned v, float 
 M2C_MUST_USE int m2c_check_order(const struct m2c_model_cfg *cfg, const uint32_t *order,
                                  struct m2c_err *err);
 
+/* ---- random weights ---- */
+
+/* Random groups, encoded once for every part of a layout and for one dense type. */
+struct m2c_bank;
+M2C_MUST_USE int m2c_bank_open(struct m2c_bank **out, const struct m2c_model_cfg *cfg,
+                               const struct m2c_layout *layout, enum m2c_type dense,
+                               uint64_t seed, struct m2c_err *err);
+void m2c_bank_close(struct m2c_bank *b); /* accepts NULL */
+/* Rows [row, row + n) of a dense tensor, codes and scales. */
+void m2c_bank_rows(const struct m2c_bank *b, const struct m2c_dset *d, uint32_t row,
+                   uint32_t n, unsigned char *codes, unsigned char *scales);
+/* Vector v of a neuron, its codes and scales of one part. */
+void m2c_bank_vector(const struct m2c_bank *b, uint32_t layer, uint32_t neuron,
+                     unsigned v, uint32_t part, unsigned char *codes,
+                     unsigned char *scales);
+
+/* Norms are few bytes and many operations: always f32. */
+bool m2c_writer_norm(enum m2c_tensor_kind kind);
 /* -EINTR once the caller asked to stop. */
 M2C_MUST_USE int m2c_writer_stopped(const struct m2c_writer *w, struct m2c_err *err);
 /* Sums [first, first + n) of a dataset. */

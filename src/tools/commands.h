@@ -26,6 +26,7 @@ int m2c_cmd_rank(int argc, char **argv);
 int m2c_cmd_relayout(int argc, char **argv);
 int m2c_cmd_replay(int argc, char **argv);
 int m2c_cmd_run(int argc, char **argv);
+int m2c_cmd_synth(int argc, char **argv);
 int m2c_cmd_trace(int argc, char **argv);
 int m2c_cmd_verify(int argc, char **argv);
 

@@ -62,6 +62,8 @@ static void print_model(const struct m2c_store *s)
 {
     const struct m2c_model_cfg *c = m2c_store_cfg(s);
     printf("model       %s (%s), %" PRIu64 " weights\n", c->name, c->arch, n_weights(c));
+    if (c->synthetic[0])
+        printf("synthetic   %s: text and scores of this model mean nothing\n", c->synthetic);
     printf(
         "shape       %u layers, dim %u, %u neurons a layer, %u heads and %u kv heads of "
         "%u,\n            vocabulary %u, context %u, head %s\n",
@@ -124,10 +126,10 @@ static void print_text(const struct m2c_store *s)
 static json_t *json_model(const struct m2c_model_cfg *c)
 {
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:s, "
+        "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:s, "
         "s:f, "
         "s:b, s:f, s:f, s:s, s:f, s:i, s:i}",
-        "name", c->name, "arch", c->arch, "weights", (json_int_t)n_weights(c), "dim",
+        "name", c->name, "arch", c->arch, "synthetic", c->synthetic, "weights", (json_int_t)n_weights(c), "dim",
         (int)c->dim, "hidden", (int)c->hidden, "layers", (int)c->layers, "heads",
         (int)c->heads, "kv_heads", (int)c->kv_heads, "head_dim", (int)c->head_dim,
         "vocab", (int)c->vocab, "ctx", (int)c->ctx, "experts", (int)c->experts,

@@ -12,6 +12,7 @@ static const struct m2c_command {
     const char *brief;
 } commands[] = {
     {"import", m2c_cmd_import, "convert a model to a store"},
+    {"synth", m2c_cmd_synth, "write a store of random weights"},
     {"info", m2c_cmd_info, "show what a store holds"},
     {"verify", m2c_cmd_verify, "compare every checksum of a store"},
     {"run", m2c_cmd_run, "generate text"},

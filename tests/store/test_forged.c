@@ -149,7 +149,7 @@ static void try_config(const char *key, json_t *value, const char *word)
 
 /* ---- config ---- */
 
-/* Each value: absent, and of every foreign type. */
+/* Each value: absent (older stores have no `synthetic`), and of every foreign type. */
 static void test_types(void **state)
 {
     (void)state;
@@ -160,7 +160,7 @@ static void test_types(void **state)
     text[300] = 0;
     json_object_foreach(config, key, value)
     {
-        try_config(key, NULL, key);
+        try_config(key, NULL, strcmp(key, "synthetic") == 0 ? NULL : key);
         try_config(key, json_null(), key);
         try_config(key, json_object(), key);
         try_config(key, json_array(), key);
