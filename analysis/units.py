@@ -8,7 +8,7 @@ JOULES = [("µJ", 1e-6), ("mJ", 1e-3), ("J", 1.0)]
 GRAMS = [("µgCO2", 1e-6), ("mgCO2", 1e-3), ("gCO2", 1.0)]
 LADDERS = {"B": BINARY, "s": SECONDS, "J": JOULES, "gCO2": GRAMS}
 # Shares, which read best in percent.
-SHARES = {"hit_ratio_hbm", "hit_ratio_dram", "active_fraction", "active_true", "overlap",
+SHARES = {"hit_ratio_hbm", "hit_ratio_dram", "active_fraction", "active_true", "overlap", "class_kept",
           "top1_agree", "selector_recall", "selector_recall_true_k", "selector_mass",
           "page_cache", "task_acc", "task_acc_err", "task_acc_norm", "task_acc_norm_err"}
 

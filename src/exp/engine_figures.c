@@ -5,13 +5,18 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
 {
     struct m2c_engine_cfg cfg;
     int r = m2c_settings_engine(run->cfg, run->store, run->rank, run->mechanism_seed, &cfg,
                                 err);
-    return r < 0 ? r : m2c_engine_open(out, run->store, &cfg, err);
+    cfg.class_seed = run->workload_seed; /* the same classes at every point */
+    if (r == 0)
+        r = m2c_engine_open(out, run->store, &cfg, err);
+    free(cfg.layer_ratio);
+    return r;
 }
 
 int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
@@ -155,6 +160,7 @@ int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_
     put(&p, "active_fraction", NULL, per(active, neurons * (double)s->tokens));
     put(&p, "mean_bits", NULL, per(bits, active));
     put_layers(&p, "overlap", s->layer_same, s->layer_prev, 0, m->layers);
+    put_layers(&p, "class_kept", s->layer_kept, s->layer_same, 0, m->layers);
     if (s->judged) {
         double judged = (double)s->judged;
         p.source = "shadow";

@@ -41,6 +41,7 @@ const struct m2c_figure m2c_figures[] = {
     {"active_true", "", "neurons whose true activation is above zero, of all", true},
     {"mean_bits", "bit", "nominal bits of an active weight", false},
     {"overlap", "", "neurons of the last token wanted again", true},
+    {"class_kept", "", "of the neurons wanted again, at the same class", true},
     {"device_bytes_peak", "B", "device memory held at most", false},
     {"pinned_bytes_peak", "B", "host memory of tiers and staging held at most", false},
     {"shadow_bytes", "B", "the shadow copy of gate and up, outside the tiers", false},

@@ -6,13 +6,15 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err)
 {
     static const char *const dense[][3] = {
         {"selector", "kind", "all"},     {"precision", "active", "1"},
-        {"precision", "ratio", "1:0:0"}, {"hbm", "bytes", "100%"},
+        {"precision", "ratio", "1:0:0"}, {"precision", "layers", ""},
+        {"precision", "assign", "rank"}, {"hbm", "bytes", "100%"},
         {"hbm", "policy", "lru"},        {"dram", "bytes", "100%"},
         {"dram", "fixed_layers", "auto"}, {"decode", "prefill_class", "auto"},
     };
@@ -44,6 +46,10 @@ int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
                         "[hbm] policy = %s needs a rank file ([model] rank, or --rank); "
                         "`m2c rank` makes one",
                         out->hbm.policy);
+    if (out->precision.assign == M2C_ASSIGN_STATIC && out->model.rank[0] == 0)
+        return m2c_fail(err, -EINVAL,
+                        "[precision] assign = static needs a rank file ([model] rank, or "
+                        "--rank); `m2c rank` makes one");
     if (out->decode.prompt[0] && out->decode.prompt_file[0])
         return m2c_fail(err, -EINVAL, "[decode] prompt and prompt_file: give one of them");
     return 0;
@@ -95,6 +101,75 @@ static int resolve_class(const struct m2c_settings *s, const struct m2c_store *s
                     near ? near : "", near ? "'?" : "");
 }
 
+/* Shares of the classes alone: what the last of n_classes + 1 is, they lack. */
+static int cut_ratio(struct m2c_ratio *ratio, uint32_t n_classes, struct m2c_err *err)
+{
+    if (ratio->n != n_classes && ratio->n != n_classes + 1)
+        return m2c_fail(err, -EINVAL, "the ratio names %u classes, the store has %u",
+                        ratio->n, n_classes);
+    ratio->n = n_classes;
+    return 0;
+}
+
+int m2c_settings_layers(const char *text, const struct m2c_ratio *ratio, uint32_t layers,
+                        uint32_t n_classes, struct m2c_ratio **out, struct m2c_err *err)
+{
+    static const char blanks[] = " \t";
+    *out = calloc(layers, sizeof **out);
+    int r = *out ? 0 : m2c_fail(err, -ENOMEM, "settings: out of memory");
+    const char *at = text + strspn(text, blanks);
+    for (uint32_t l = 0; l < layers && r == 0; l++) {
+        size_t len = strcspn(at, blanks);
+        char *word = len ? strndup(at, len) : NULL;
+        (*out)[l] = *ratio;
+        if (*text && !word)
+            r = m2c_fail(err, -EINVAL, "%u ratios for %u layers", l, layers);
+        else if (word)
+            r = m2c_parse_ratio(word, &(*out)[l], err);
+        if (r == 0)
+            r = cut_ratio(&(*out)[l], n_classes, err);
+        if (r < 0)
+            m2c_fail_in(err, r, *text ? "[precision] layers, layer %u"
+                                      : "[precision] ratio, layer %u", l);
+        free(word);
+        at += len + strspn(at + len, blanks);
+    }
+    if (r == 0 && *at)
+        r = m2c_fail(err, -EINVAL, "[precision] layers: more ratios than %u layers", layers);
+    if (r < 0) {
+        free(*out);
+        *out = NULL;
+    }
+    return r;
+}
+
+/* Units are cut by the mean of the layers' shares, so that each class that any
+ * layer uses has slots in all. */
+static int plan_layers(const struct m2c_settings *s, const struct m2c_store *store,
+                       struct m2c_engine_cfg *out, struct m2c_err *err)
+{
+    const struct m2c_model_cfg *m = m2c_store_cfg(store);
+    uint32_t classes = m2c_store_layout(store)->n_classes;
+    struct m2c_ratio mean = {.n = classes};
+    double sum = 0;
+    if (s->precision.layers[0] == 0 && s->precision.ratio.n != classes + 1)
+        return 0;
+    int r = m2c_settings_layers(s->precision.layers, &s->precision.ratio, m->layers, classes,
+                                &out->layer_ratio, err);
+    for (uint32_t l = 0; l < m->layers && r == 0; l++) {
+        for (uint32_t c = 0; c < classes; c++) {
+            mean.share[c] += out->layer_ratio[l].share[c];
+            sum += out->layer_ratio[l].share[c];
+        }
+    }
+    if (r == 0 && !(sum > 0))
+        return m2c_fail(err, -EINVAL, "[precision]: every neuron is left out");
+    for (uint32_t c = 0; c < classes && r == 0; c++)
+        mean.share[c] /= sum;
+    out->tier.ratio = mean;
+    return r;
+}
+
 int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *store,
                         const struct m2c_rank *rank, uint64_t seed,
                         struct m2c_engine_cfg *out, struct m2c_err *err)
@@ -130,11 +205,14 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
         .selector = s->selector.kind,
         .lookahead = (uint32_t)s->selector.lookahead,
         .active = s->precision.active,
+        .assign = (enum m2c_assign)s->precision.assign,
+        .class_seed = (uint64_t)s->experiment.seed,
         .rank = rank,
         .kv_type = strcmp(s->kv.dtype, "f16") == 0 ? M2C_F16 : M2C_F32,
         .ctx = (uint32_t)s->decode.ctx,
         .prefill_rows = (uint32_t)s->decode.prefill_rows};
     if (out->tier.hbm_bytes == 0 && (s->hbm.bytes.is_percent ? s->hbm.bytes.percent : 0) > 0)
         out->tier.hbm_bytes = 1; /* a share of the FFN, however small, is not "unified" */
-    return resolve_class(s, store, &out->prefill_class, err);
+    int r = resolve_class(s, store, &out->prefill_class, err);
+    return r < 0 ? r : plan_layers(s, store, out, err);
 }

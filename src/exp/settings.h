@@ -49,6 +49,8 @@ struct m2c_settings {
     struct {
         double active;
         struct m2c_ratio ratio;
+        const char *layers;
+        int assign; /* enum m2c_assign */
     } precision;
     struct {
         const char *kind;
@@ -95,9 +97,19 @@ M2C_MUST_USE int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *
 M2C_MUST_USE int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
                                     struct m2c_err *err);
 
+/* The shares of each layer. `text`: a ratio a layer, between blanks; "": `ratio`
+ * everywhere. A ratio has a share for each of n_classes, and perhaps one more, of
+ * the neurons that are left out: these shares then sum to less than 1. *out
+ * [layers] is the caller's to free. -EINVAL names the layer. */
+M2C_MUST_USE int m2c_settings_layers(const char *text, const struct m2c_ratio *ratio,
+                                     uint32_t layers, uint32_t n_classes,
+                                     struct m2c_ratio **out, struct m2c_err *err);
+
 /* What the engine gets, for this store: percentages become bytes (of all FFN
  * neurons at the store's widest class, as they lie in units or in DRAM),
- * class names become indices. `rank` is borrowed, or NULL. */
+ * class names become indices. `rank` is borrowed, or NULL. Where shares differ by
+ * layer or leave neurons out, out->layer_ratio is the caller's to free once the
+ * engine is open, also after a failure. */
 M2C_MUST_USE int m2c_settings_engine(const struct m2c_settings *s,
                                      const struct m2c_store *store,
                                      const struct m2c_rank *rank, uint64_t seed,

@@ -22,6 +22,7 @@ static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NUL
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
                                         "rrr",    "mlp",  "gate",   NULL};
+static const char *const assigns[] = {"rank", "random", "static", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
 static const char *const systems[] = {"m2cache", "dense-resident", NULL};
 static const char *const meters[] = {"auto", "rapl", "model", "none", NULL};
@@ -129,7 +130,15 @@ const struct m2c_opt m2c_settings_table[] = {
      .help = "neurons computed a token; auto: all that are active (ReLU)"},
     {.section = "precision", .key = "ratio", .type = M2C_OPT_RATIO,
      .offset = AT(precision.ratio), .def = "25:25:50", .readers = "all",
-     .help = "of the active neurons, by class, widest first"},
+     .help = "of the active neurons, by class, widest first; a share more than there are "
+             "classes: left out, the weakest"},
+    {.section = "precision", .key = "layers", .type = M2C_OPT_STR,
+     .offset = AT(precision.layers), .def = "", .readers = "all",
+     .help = "a ratio for each layer, separated by blanks, in place of precision.ratio"},
+    {.section = "precision", .key = "assign", .type = M2C_OPT_ENUM,
+     .offset = AT(precision.assign), .def = "rank", .choices = assigns, .readers = "all",
+     .help = "who gets which class: by rank of the score; controls: at random, anew for "
+             "each token; static, each neuron its own by the rank file"},
 
     {.section = "selector", .key = "kind", .type = M2C_OPT_NAME,
      .offset = AT(selector.kind), .def = "oracle", .choices = selectors,

@@ -216,11 +216,13 @@ void m2c_engine_stats_reset(struct m2c_engine *e)
 {
     struct m2c_engine_stats fresh = {.layer_true = e->stats.layer_true,
                                      .layer_same = e->stats.layer_same,
-                                     .layer_prev = e->stats.layer_prev};
+                                     .layer_prev = e->stats.layer_prev,
+                                     .layer_kept = e->stats.layer_kept};
     size_t bytes = e->model->layers * sizeof(uint64_t);
     memset(fresh.layer_true, 0, bytes);
     memset(fresh.layer_same, 0, bytes);
     memset(fresh.layer_prev, 0, bytes);
+    memset(fresh.layer_kept, 0, bytes);
     e->stats = fresh;
     m2c_tier_counters_reset(e->tier);
 }

@@ -25,6 +25,10 @@ struct m2c_engine_cfg {
     const char *selector;
     uint32_t lookahead;          /* of predictors: layers ahead that they foresee */
     double active;               /* NAN: auto */
+    struct m2c_ratio *layer_ratio; /* [layers] in place of tier.ratio, by which units are
+                                      then cut; copied at opening; or NULL */
+    enum m2c_assign assign;
+    uint64_t class_seed;         /* of random classes */
     const struct m2c_rank *rank; /* borrowed; or NULL */
     bool truth;                  /* compute true activations for recall even where the
                                     selector does without */
@@ -72,6 +76,7 @@ struct m2c_engine_stats {
     double mass;                   /* share of sum |h| that the wants caught */
     uint64_t *layer_true;          /* [layers] truly active neurons, over `layer_judged` */
     uint64_t *layer_same, *layer_prev; /* [layers] of the token before, wanted again */
+    uint64_t *layer_kept;          /* [layers] of layer_same, at the same class */
     uint64_t layer_judged;         /* tokens judged */
 };
 
@@ -80,6 +85,11 @@ struct m2c_engine;
 M2C_MUST_USE int m2c_engine_open(struct m2c_engine **out, const struct m2c_store *store,
                                  const struct m2c_engine_cfg *cfg, struct m2c_err *err);
 void m2c_engine_close(struct m2c_engine *e); /* accepts NULL */
+
+/* Other shares of the classes, [layers], copied, from the next token on. -EINVAL
+ * where a class gets a share for which the units have no slots. */
+M2C_MUST_USE int m2c_engine_shares(struct m2c_engine *e, const struct m2c_ratio *by_layer,
+                                   struct m2c_err *err);
 
 /* A new sequence: position 0; what lies in the tiers stays. */
 void m2c_engine_restart(struct m2c_engine *e);

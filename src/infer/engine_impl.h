@@ -39,7 +39,7 @@ struct m2c_engine {
     struct m2c_buf *ids_host, *logits_host, *x_host; /* x_host: with `truth` */
 
     struct m2c_want *wants, *ideal; /* [hidden] */
-    uint8_t *wanted_before;         /* [layers][hidden], for the overlap */
+    uint8_t *wanted_before;         /* [layers][hidden] class + 1, for the overlap */
     struct m2c_mark *marks;
     uint32_t n_marks, cap_marks;
     struct m2c_engine_stats stats;

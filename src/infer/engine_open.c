@@ -186,10 +186,11 @@ static int open_host(struct m2c_engine *e, struct m2c_err *err)
     e->stats.layer_true = calloc(m->layers, sizeof(uint64_t));
     e->stats.layer_same = calloc(m->layers, sizeof(uint64_t));
     e->stats.layer_prev = calloc(m->layers, sizeof(uint64_t));
+    e->stats.layer_kept = calloc(m->layers, sizeof(uint64_t));
     e->cap_marks = m->layers * 16 + 16;
     e->marks = calloc(e->cap_marks, sizeof *e->marks);
     if (!e->kv || !e->wants || !e->ideal || !e->wanted_before || !e->stats.layer_true ||
-        !e->stats.layer_same || !e->stats.layer_prev || !e->marks)
+        !e->stats.layer_same || !e->stats.layer_prev || !e->stats.layer_kept || !e->marks)
         return m2c_fail(err, -ENOMEM, "engine: out of memory");
     return 0;
 }
@@ -223,11 +224,15 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
     struct m2c_select_cfg sel = {.kind = e->cfg.selector,
                                  .active = e->cfg.active,
                                  .ratio = e->cfg.tier.ratio,
+                                 .by_layer = e->cfg.layer_ratio,
+                                 .assign = e->cfg.assign,
+                                 .seed = e->cfg.class_seed,
                                  .positive_only = m->act == M2C_ACT_RELU,
                                  .layers = m->layers,
                                  .n = m->hidden,
                                  .rank = e->cfg.rank};
     int r = m2c_selector_open(&e->selector, &sel, err);
+    e->cfg.layer_ratio = NULL; /* the selector has its copy */
     if (r == 0)
         r = m2c_dev_open(&e->dev, &e->cfg.dev, err);
     if (r == 0)
@@ -298,6 +303,19 @@ void m2c_engine_close(struct m2c_engine *e)
     free(e->stats.layer_true);
     free(e->stats.layer_same);
     free(e->stats.layer_prev);
+    free(e->stats.layer_kept);
     free(e->marks);
     free(e);
+}
+
+int m2c_engine_shares(struct m2c_engine *e, const struct m2c_ratio *by_layer,
+                      struct m2c_err *err)
+{
+    const struct m2c_ratio *slots = &e->cfg.tier.ratio;
+    for (uint32_t l = 0; l < e->model->layers; l++) {
+        for (unsigned c = 0; c < M2C_MIN(by_layer[l].n, slots->n); c++)
+            if (by_layer[l].share[c] > 0 && !(slots->share[c] > 0))
+                return m2c_fail(err, -EINVAL, "layer %u: class %u has no slots", l, c);
+    }
+    return m2c_selector_shares(e->selector, by_layer, err);
 }

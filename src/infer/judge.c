@@ -20,16 +20,20 @@ static uint32_t common(const struct m2c_want *a, uint32_t n, const struct m2c_wa
 static void overlap(struct m2c_engine *e, uint32_t l, uint32_t n)
 {
     uint8_t *before = e->wanted_before + (size_t)l * e->model->hidden;
-    uint64_t same = 0, prev = 0;
-    for (uint32_t i = 0; i < n; i++)
-        same += before[e->wants[i].id];
+    uint64_t same = 0, kept = 0, prev = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t was = before[e->wants[i].id]; /* class + 1 */
+        same += was > 0;
+        kept += was == e->wants[i].cls + 1;
+    }
     for (uint32_t i = 0; i < e->model->hidden; i++) {
-        prev += before[i];
+        prev += before[i] > 0;
         before[i] = 0;
     }
     for (uint32_t i = 0; i < n; i++)
-        before[e->wants[i].id] = 1;
+        before[e->wants[i].id] = (uint8_t)(e->wants[i].cls + 1);
     e->stats.layer_same[l] += same;
+    e->stats.layer_kept[l] += kept;
     e->stats.layer_prev[l] += prev;
 }
 
@@ -43,7 +47,7 @@ int m2c_engine_judge(struct m2c_engine *e, uint32_t l, const float *truth,
     if (!truth)
         return 0;
     uint32_t n_ideal = 0, n_true = 0, caught_true = 0;
-    int r = m2c_selector_ideal(e->selector, truth, e->ideal, &n_ideal, err);
+    int r = m2c_selector_ideal(e->selector, l, truth, e->ideal, &n_ideal, err);
     if (r < 0)
         return r;
     double all = 0, caught = 0;

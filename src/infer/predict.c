@@ -300,12 +300,13 @@ int m2c_predict_wants(struct m2c_predict *s, struct m2c_selector *plan, uint32_t
 {
     const struct m2c_select_cfg *cfg = m2c_selector_cfg(plan);
     int r = 0;
-    if (m2c_dev_supports(s->dev, M2C_OP_SELECT, M2C_F32) && !s->through_act) {
+    if (m2c_dev_supports(s->dev, M2C_OP_SELECT, M2C_F32) && !s->through_act &&
+        m2c_plan_is_table(cfg)) {
         if (!s->on_device)
             r = open_select(s, cfg, err);
         return r < 0 ? r : select_there(s, cfg, layer, wants, n, err);
     }
     const float *scores = NULL;
     r = m2c_predict_scores(s, layer, &scores, err);
-    return r < 0 ? r : m2c_selector_ideal(plan, scores, wants, n, err);
+    return r < 0 ? r : m2c_selector_ideal(plan, layer, scores, wants, n, err);
 }

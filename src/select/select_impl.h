@@ -29,6 +29,8 @@ struct m2c_selector {
     /* scratch of the top-k: keys and ids, twice, and the class of each id */
     uint32_t *key[2], *id[2];
     uint8_t *cls;
+    struct m2c_ratio *ratio; /* [layers] */
+    uint8_t *fixed;          /* [layers][n] class of each neuron; NULL: by the token */
 };
 
 extern const struct m2c_select_ops m2c_select_all, m2c_select_oracle, m2c_select_prev,

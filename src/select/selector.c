@@ -67,6 +67,8 @@ int m2c_selector_open(struct m2c_selector **out, const struct m2c_select_cfg *cf
         ok = s->key[i] && s->id[i];
     }
     r = ok ? 0 : m2c_fail(err, -ENOMEM, "selector %s: out of memory", cfg->kind);
+    if (r == 0)
+        r = m2c_classes_open(s, err);
     if (r == 0 && ops->init)
         r = ops->init(s, err);
     if (r < 0) {
@@ -87,6 +89,7 @@ void m2c_selector_close(struct m2c_selector *s)
         free(s->key[i]);
         free(s->id[i]);
     }
+    m2c_classes_close(s);
     free(s->cls);
     free(s->priv);
     free(s);
@@ -128,7 +131,7 @@ int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth
     const float *scores = NULL;
     int r = s->ops->score(s, layer, truth, &scores, err);
     if (r == 0)
-        r = m2c_topk(s, scores, wants, n, err);
+        r = m2c_topk(s, layer, scores, wants, n, err);
     if (r < 0)
         return m2c_fail_in(err, r, "layer %u", layer);
     if (truth && s->ops->learn)
@@ -136,8 +139,8 @@ int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth
     return 0;
 }
 
-int m2c_selector_ideal(struct m2c_selector *s, const float *truth,
+int m2c_selector_ideal(struct m2c_selector *s, uint32_t layer, const float *truth,
                        struct m2c_want *wants, uint32_t *n, struct m2c_err *err)
 {
-    return m2c_topk(s, truth, wants, n, err);
+    return m2c_topk(s, layer, truth, wants, n, err);
 }

@@ -17,10 +17,18 @@ extern "C" {
 
 struct m2c_rank; /* store/rank.h */
 
+/* How the chosen neurons get the plan's classes: the strongest the widest; at
+ * random, anew for each token; or each neuron its own for good, from the rank file. */
+enum m2c_assign { M2C_ASSIGN_RANK, M2C_ASSIGN_RANDOM, M2C_ASSIGN_STATIC };
+
 struct m2c_select_cfg {
     const char *kind;
     double active;          /* fraction of the neurons; NAN: auto, all that score > 0 */
-    struct m2c_ratio ratio; /* over classes, widest first; sums to 1 */
+    struct m2c_ratio ratio; /* over classes, widest first, of the chosen neurons; what the
+                               shares lack of 1 is left out, the weakest first */
+    const struct m2c_ratio *by_layer; /* [layers] in its place, copied; or NULL */
+    enum m2c_assign assign;
+    uint64_t seed; /* of random classes */
     bool positive_only;     /* ReLU: a score of 0 means inactive, never selected */
     uint32_t layers, n;     /* neurons a layer */
     const struct m2c_rank *rank; /* borrowed; selectors that need one refuse NULL */
@@ -46,6 +54,12 @@ bool m2c_selector_predicted(const struct m2c_selector *s);
 /* The plan, as the selector settled it. */
 const struct m2c_select_cfg *m2c_selector_cfg(const struct m2c_selector *s);
 
+/* Other shares, [layers], copied, from the next pick on; static classes are fixed
+ * anew. -EINVAL leaves it good for closing alone. */
+M2C_MUST_USE int m2c_selector_shares(struct m2c_selector *s,
+                                     const struct m2c_ratio *by_layer,
+                                     struct m2c_err *err);
+
 /* A new sequence starts: what was learnt from the last one is forgotten. */
 void m2c_selector_restart(struct m2c_selector *s);
 
@@ -63,9 +77,9 @@ M2C_MUST_USE int m2c_selector_pick(struct m2c_selector *s, uint32_t layer,
 
 /* The plan's set for given scores, the same arithmetic: for measuring what a
  * selector missed. */
-M2C_MUST_USE int m2c_selector_ideal(struct m2c_selector *s, const float *truth,
-                                    struct m2c_want *wants, uint32_t *n,
-                                    struct m2c_err *err);
+M2C_MUST_USE int m2c_selector_ideal(struct m2c_selector *s, uint32_t layer,
+                                    const float *truth, struct m2c_want *wants,
+                                    uint32_t *n, struct m2c_err *err);
 
 /* ---- the plan alone ---- */
 
@@ -73,12 +87,15 @@ M2C_MUST_USE int m2c_selector_ideal(struct m2c_selector *s, const float *truth,
 uint32_t m2c_active_count(double fraction, uint32_t n);
 /* How many a plan chooses at most. */
 uint32_t m2c_plan_count(const struct m2c_select_cfg *cfg);
-/* Splits k by the shares: largest remainder, ties to the wider class. */
+/* Splits k by the shares: largest remainder, ties to the wider class. They sum to k
+ * unless the shares leave some out. */
 void m2c_class_counts(const struct m2c_ratio *ratio, uint32_t k,
                       uint32_t counts[M2C_MAX_CLASSES]);
 /* The table of M2C_OP_SELECT, u32[k + 1][ratio->n]: row m is where the classes
  * end, in ranks, when m neurons are chosen. */
 void m2c_class_splits(const struct m2c_ratio *ratio, uint32_t k, uint32_t *splits);
+/* Whether one such table says all of the plan: the device can then choose. */
+bool m2c_plan_is_table(const struct m2c_select_cfg *cfg);
 
 #ifdef __cplusplus
 }

@@ -48,7 +48,7 @@ static void add_scores(void *ctx, uint32_t layer, const float *x, const float *t
 {
     struct watcher *w = ctx;
     uint32_t k = 0;
-    int r = m2c_selector_ideal(w->top, truth, w->wants, &k, NULL);
+    int r = m2c_selector_ideal(w->top, layer, truth, w->wants, &k, NULL);
     w->failed = r < 0 ? r : w->failed;
     if (r == 0 && w->samples)
         add_sample(w, layer, x, truth, n, k);

@@ -3,6 +3,7 @@
 #include "tools/session.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What run, ppl and eval do without a config: dense, all resident, computed
@@ -83,6 +84,7 @@ void m2c_session_close(struct m2c_session *s)
     m2c_rank_free(s->rank);
     m2c_store_close(s->store);
     m2c_optset_close(s->set);
+    free(s->engine.layer_ratio);
     memset(s, 0, sizeof *s);
 }
 

@@ -150,7 +150,7 @@ static void choice_is_the_hosts(void **state)
             assert_int_equal(m2c_predict_from(work, l, x, &g.err), 0);
             assert_int_equal(m2c_predict_wants(work, plan, l, got, &n, &g.err), 0);
             assert_int_equal(m2c_predict_scores(work, l, &scores, &g.err), 0);
-            assert_int_equal(m2c_selector_ideal(plan, scores, want, &m, &g.err), 0);
+            assert_int_equal(m2c_selector_ideal(plan, l, scores, want, &m, &g.err), 0);
             assert_true(n == m && n > 0 && n < N);
             assert_memory_equal(got, want, n * sizeof *got);
             for (uint32_t k = 0; k < N; k++)
