@@ -72,6 +72,12 @@ struct m2c_settings {
         int64_t limit;
     } tasks;
     struct {
+        const char *text;
+        int64_t tokens, prompts, grid;
+        double step, start;
+        uint64_t bytes;
+    } ratio;
+    struct {
         int system; /* enum m2c_system */
     } baseline;
     struct {

@@ -30,8 +30,7 @@ static uint32_t arg_max(const float *x, uint32_t n)
     return best;
 }
 
-/* KL(p || q) of two rows of logits. */
-static double divergence(const float *p, const float *q, uint32_t n)
+double m2c_divergence(const float *p, const float *q, uint32_t n)
 {
     double lp = log_sum_exp(p, n), lq = log_sum_exp(q, n), sum = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -39,6 +38,16 @@ static double divergence(const float *p, const float *q, uint32_t n)
         sum += exp(a) * (a - (q[i] - lq));
     }
     return M2C_MAX(sum, 0.0); /* below zero only by rounding */
+}
+
+double m2c_entropy(const float *logits, uint32_t n)
+{
+    double all = log_sum_exp(logits, n), sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double a = logits[i] - all, p = exp(a);
+        sum -= p > 0 ? p * a : 0; /* -inf weighs nothing */
+    }
+    return sum;
 }
 
 struct scorer {
@@ -68,7 +77,7 @@ static int score_one(struct scorer *s, uint32_t token, uint32_t target, struct m
     o->nll += nll;
     o->token_nll[o->n] = (float)nll;
     if (ref) {
-        double kl = divergence(ref, logits, s->vocab);
+        double kl = m2c_divergence(ref, logits, s->vocab);
         o->kl[o->n] = (float)kl;
         o->kl_sum += kl;
         o->ref_nll += m2c_nll(ref, s->vocab, target);

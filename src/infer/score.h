@@ -34,6 +34,9 @@ void m2c_score_free(struct m2c_score *s);
 /* Quantile q of the KL values by linear interpolation; sorts them. */
 double m2c_score_kl_quantile(struct m2c_score *s, double q);
 
+/* KL(p || q) and the entropy of rows of logits, nats, computed in double. */
+double m2c_divergence(const float *p, const float *q, uint32_t n);
+double m2c_entropy(const float *logits, uint32_t n);
 /* -log softmax(logits)[id], computed in double. */
 double m2c_nll(const float *logits, uint32_t n, uint32_t id);
 
