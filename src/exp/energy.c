@@ -41,7 +41,11 @@ static struct m2c_load load_now(struct m2c_engine *e)
 static int open_meters(struct m2c_window *w, const struct m2c_settings *cfg,
                        struct m2c_err *err)
 {
-    struct m2c_meter_cfg mc = {.cpu_busy_w = cfg->meter.cpu_busy_w,
+    struct m2c_meter_cfg mc = {.nvml = cfg->meter.nvml,
+                               .gpu = cfg->meter.gpu,
+                               .gpu_sampled = cfg->meter.gpu_sampled,
+                               .period_ms = cfg->meter.period_ms,
+                               .cpu_busy_w = cfg->meter.cpu_busy_w,
                                .cpu_idle_w = cfg->meter.cpu_idle_w,
                                .dram_w_per_gib = cfg->carbon.dram_w_per_gib,
                                .ssd_w = cfg->carbon.ssd_w,
@@ -109,6 +113,8 @@ static void take(struct part *p, const struct m2c_meter *m, const struct m2c_ene
     p->settled = true;
     p->joules = fault[0] ? NAN : e->joules[c];
     p->how = fault[0] ? M2C_UNAVAILABLE : e->how[c];
+    if (p->how != M2C_UNAVAILABLE) /* of another component, then */
+        why = "";
     snprintf(p->source, sizeof p->source, "%s%s%.300s%s", m2c_meter_source(m),
              why[0] ? ": " : "", why, denied);
 }
@@ -146,7 +152,8 @@ static int put_carbon(struct m2c_run *run, double joules, double seconds,
     if (r < 0)
         return r;
     return m2c_figure_put(run->figures, "carbon", NULL,
-                          isnan(joules) ? NAN : (g.operational_g + g.embodied_g) / n_tokens,
+                          isnan(joules) ? NAN
+                                        : (g.operational_g + g.embodied_g) / n_tokens,
                           isnan(joules) ? M2C_UNAVAILABLE : M2C_ESTIMATED, source, err);
 }
 

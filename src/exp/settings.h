@@ -81,8 +81,9 @@ struct m2c_settings {
         int system; /* enum m2c_system */
     } baseline;
     struct {
-        const char *sources;
-        double cpu_busy_w, cpu_idle_w;
+        const char *sources, *gpu, *nvml;
+        bool gpu_sampled;
+        double period_ms, cpu_busy_w, cpu_idle_w;
     } meter;
     struct {
         double g_per_kwh, dram_w_per_gib, ssd_w, ssd_j_per_gb;

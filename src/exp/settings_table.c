@@ -25,7 +25,7 @@ static const char *const selectors[] = {"oracle", "prev", "static", "all",
 static const char *const assigns[] = {"rank", "random", "static", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
 static const char *const systems[] = {"m2cache", "dense-resident", NULL};
-static const char *const meters[] = {"auto", "rapl", "model", "none", NULL};
+static const char *const meters[] = {"auto", "rapl", "nvml", "model", "none", NULL};
 
 const struct m2c_opt m2c_settings_table[] = {
     {.section = "experiment", .key = "kinds", .type = M2C_OPT_STR,
@@ -230,7 +230,19 @@ const struct m2c_opt m2c_settings_table[] = {
 
     {.section = "meter", .key = "sources", .type = M2C_OPT_NAME,
      .offset = AT(meter.sources), .def = "auto", .choices = meters, .readers = "decode",
-     .help = "of energy; auto: rapl where it can be read, else the model"},
+     .help = "of energy; auto: for each component the best that can be read, else the model"},
+    {.section = "meter", .key = "gpu", .type = M2C_OPT_STR, .offset = AT(meter.gpu),
+     .def = "", .readers = "decode",
+     .help = "which GPU is measured, where there are several: its number, its PCI address, "
+             "or its UUID (nvml)"},
+    {.section = "meter", .key = "gpu_sampled", .type = M2C_OPT_BOOL,
+     .offset = AT(meter.gpu_sampled), .def = "off", .readers = "decode",
+     .help = "nvml: sample power though the card counts energy"},
+    {.section = "meter", .key = "period_ms", .type = M2C_OPT_FLOAT,
+     .offset = AT(meter.period_ms), .def = "0", .min = 0, .max = 10000, .unit = "ms",
+     .readers = "decode", .help = "between samples of power; 0: half the sensor's period"},
+    {.section = "meter", .key = "nvml", .type = M2C_OPT_STR, .offset = AT(meter.nvml),
+     .def = "", .readers = "decode", .help = "file of NVML; empty: libnvidia-ml.so.1"},
     {.section = "meter", .key = "cpu_busy_w", .type = M2C_OPT_FLOAT,
      .offset = AT(meter.cpu_busy_w), .def = "10", .min = 0, .max = 10000,
      .unit = "W a busy core", .readers = "decode", .help = "of the energy model"},

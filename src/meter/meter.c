@@ -7,14 +7,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* Those that measure come first. */
 static const struct m2c_meter_ops *const registry[] = {
-    &m2c_meter_rapl,
-    &m2c_meter_model,
-    &m2c_meter_null,
-    NULL,
+    &m2c_meter_rapl, &m2c_meter_nvml, &m2c_meter_model, &m2c_meter_null, NULL,
 };
 
 const struct m2c_plugin *const *m2c_meter_list(void)
@@ -24,7 +24,8 @@ const struct m2c_plugin *const *m2c_meter_list(void)
 
 const char *m2c_component_name(enum m2c_component c)
 {
-    static const char *const names[M2C_N_COMPONENTS] = {"cpu", "dram", "ssd", "gpu"};
+    static const char *const names[M2C_N_COMPONENTS] = {"cpu", "dram", "ssd", "gpu",
+                                                        "wall"};
     return (unsigned)c < M2C_N_COMPONENTS ? names[c] : "?";
 }
 
@@ -41,12 +42,17 @@ int m2c_meter_check(const struct m2c_meter_ops *const *meters, struct m2c_err *e
 
 static int check_cfg(const struct m2c_meter_cfg *c, struct m2c_err *err)
 {
-    const double values[] = {c->cpu_busy_w, c->cpu_idle_w, c->dram_w_per_gib, c->ssd_w,
-                             c->ssd_j_per_gb};
+    const double values[] = {c->cpu_busy_w,    c->cpu_idle_w, c->dram_w_per_gib,
+                             c->dram_j_per_gb, c->ssd_w,      c->ssd_j_per_gb,
+                             c->gpu_w};
     for (size_t i = 0; i < M2C_COUNTOF(values); i++) {
         if (!(values[i] >= 0 && values[i] < 1e9))
             return m2c_fail(err, -EINVAL, "meter: a constant of %g W or J", values[i]);
     }
+    if (!(c->period_ms >= 0 && c->period_ms <= 1e4) ||
+        !(c->wall_wait_s >= 0 && c->wall_wait_s <= 3600))
+        return m2c_fail(err, -EINVAL, "meter: a period of %g ms, a wait of %g s",
+                        c->period_ms, c->wall_wait_s);
     return 0;
 }
 
@@ -70,7 +76,8 @@ int m2c_meter_open(struct m2c_meter **out, const char *name,
     }
     m->ops = ops;
     m->cfg = *cfg;
-    m->last_ns = m2c_now_ns();
+    m->tick_ns = ops->tick_ns;
+    m->last_ns = m2c_meter_now(m);
     r = ops->open(m, err);
     if (r < 0) {
         m2c_meter_close(m);
@@ -104,12 +111,54 @@ const char *m2c_meter_source(const struct m2c_meter *m)
 }
 uint64_t m2c_meter_tick_ns(const struct m2c_meter *m)
 {
-    return m->ops->tick_ns;
+    return m->tick_ns;
 }
 
 uint64_t m2c_meter_window_ns(const struct m2c_meter *m)
 {
-    return m->ops->tick_ns * M2C_METER_TICKS;
+    return m->tick_ns * M2C_METER_TICKS;
+}
+
+uint64_t m2c_meter_now(const struct m2c_meter *m)
+{
+    const struct m2c_meter_clock *c = m->cfg.clock;
+    return c ? c->now(c->ctx) : m2c_now_ns();
+}
+
+static uint64_t wall_now(const struct m2c_meter *m)
+{
+    const struct m2c_meter_clock *c = m->cfg.clock;
+    struct timespec ts;
+    if (c && c->wall)
+        return c->wall(c->ctx);
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void m2c_meter_lose(struct m2c_meter *m, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(m->lost, sizeof m->lost, fmt, ap);
+    va_end(ap);
+    m->gaps++;
+}
+
+int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s, uint64_t *gaps,
+                      struct m2c_reading *out, struct m2c_err *err)
+{
+    struct m2c_integral sum;
+    int r = m2c_power_read(s, &sum, err);
+    if (sum.gaps != *gaps)
+        m2c_meter_lose(m, "its sensor was not read for too long, or the clock jumped");
+    *gaps = sum.gaps;
+    if (r < 0)
+        return r;
+    out->uj[M2C_GPU] = (uint64_t)llround(sum.joules * 1e6);
+    out->err_uj = (uint64_t)llround(sum.err_j * 1e6);
+    out->edge_uj = (uint64_t)llround(m2c_integral_edge_j(&sum) * 1e6);
+    out->changes = sum.changes;
+    return 0;
 }
 
 int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
@@ -121,9 +170,12 @@ int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
                         m->ops->p.name);
     int r = m->ops->read(m, load, out, err);
     /* after the reading: a read that was delayed may have missed a wrap */
-    out->at_ns = m2c_now_ns();
-    if (m->max_gap_ns && out->at_ns - m->last_ns > m->max_gap_ns)
-        m->gaps++;
+    out->at_ns = m2c_meter_now(m);
+    out->wall_ns = wall_now(m);
+    if (m->max_gap_ns && out->at_ns > m->last_ns &&
+        out->at_ns - m->last_ns > m->max_gap_ns)
+        m2c_meter_lose(m, "it was not read for so long that a counter may have wrapped "
+                          "round");
     out->gaps = m->gaps;
     if (r == 0)
         m->last_ns = out->at_ns;
@@ -133,25 +185,74 @@ int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
 void m2c_meter_keep(struct m2c_meter *m)
 {
     struct m2c_reading unused;
-    if (m->max_gap_ns == 0 || m2c_now_ns() - m->last_ns < m->max_gap_ns / 4)
+    if (m->ops->step && m->cfg.clock)
+        m->ops->step(m);
+    if (m->max_gap_ns == 0 || m2c_meter_now(m) - m->last_ns < m->max_gap_ns / 4)
         return;
     int r = m2c_meter_read(m, NULL, &unused, NULL);
     (void)r; /* a failure leaves last_ns, and with it the gap, as it was */
 }
 
-void m2c_meter_between(const struct m2c_meter *m, const struct m2c_reading *a,
+/* NULL, or why no difference of these readings is an energy. */
+static const char *refusal(const struct m2c_meter *m, const struct m2c_reading *a,
+                           const struct m2c_reading *b)
+{
+    if (b->at_ns < a->at_ns)
+        return "the clock went back";
+    if (b->at_ns - a->at_ns < m2c_meter_window_ns(m))
+        return "the window is too short for its tick";
+    if (a->gaps != b->gaps)
+        return m->lost;
+    return NULL;
+}
+
+static void difference(struct m2c_meter *m, const struct m2c_reading *a,
+                       const struct m2c_reading *b, struct m2c_energy *out)
+{
+    double ends = out->seconds > 0 ? 2e-9 * (double)m->tick_ns / out->seconds : 0;
+    for (int c = 0; c < M2C_N_COMPONENTS; c++) {
+        if (a->how[c] == M2C_UNAVAILABLE || b->how[c] != a->how[c])
+            continue;
+        /* nothing that is switched on takes nothing */
+        if (b->how[c] == M2C_MEASURED && b->uj[c] == a->uj[c])
+            out->why = "its counter stood still throughout";
+        else if (b->uj[c] < a->uj[c])
+            out->why = "its counter went back";
+        else {
+            double joules = (double)(b->uj[c] - a->uj[c]) * 1e-6;
+            out->how[c] = b->how[c];
+            out->joules[c] = joules;
+            out->err_j[c] = (double)(b->err_uj - a->err_uj + 2 * b->edge_uj) * 1e-6;
+            if (b->edge_uj == 0)
+                out->err_j[c] += joules * ends;
+            if (b->how[c] != M2C_MEASURED)
+                out->err_j[c] = NAN;
+        }
+    }
+}
+
+void m2c_meter_between(struct m2c_meter *m, const struct m2c_reading *a,
                        const struct m2c_reading *b, struct m2c_energy *out)
 {
     uint64_t window_ns = b->at_ns > a->at_ns ? b->at_ns - a->at_ns : 0;
     *out = (struct m2c_energy){.seconds = (double)window_ns * 1e-9};
-    if (window_ns < m2c_meter_window_ns(m))
-        out->why = "the window is too short for its tick";
-    else if (a->gaps != b->gaps)
-        out->why = "it was not read for so long that a counter may have wrapped round";
     for (int c = 0; c < M2C_N_COMPONENTS; c++) {
-        bool known = !out->why && a->how[c] != M2C_UNAVAILABLE &&
-                     b->how[c] == a->how[c] && b->uj[c] >= a->uj[c];
-        out->how[c] = known ? b->how[c] : M2C_UNAVAILABLE;
-        out->joules[c] = known ? (double)(b->uj[c] - a->uj[c]) * 1e-6 : NAN;
+        out->how[c] = M2C_UNAVAILABLE;
+        out->joules[c] = out->err_j[c] = NAN;
     }
+    out->why = refusal(m, a, b);
+    if (out->why)
+        return;
+    if (m->ops->span) {
+        struct m2c_err err = {0};
+        if (m->ops->span(m, a, b, out, &err) < 0) {
+            snprintf(m->why, sizeof m->why, "%.250s", err.msg);
+            out->why = m->why;
+        }
+        return;
+    }
+    if (b->changes == a->changes && b->edge_uj + b->err_uj > 0)
+        out->why = "it stood still throughout, as a sensor does that is stuck";
+    else
+        difference(m, a, b, out);
 }

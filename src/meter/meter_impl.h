@@ -4,6 +4,7 @@
 #define M2C_METER_METER_IMPL_H
 
 #include "meter/meter.h"
+#include "meter/power.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,23 +22,41 @@ struct m2c_meter_ops {
     /* Fills uj and how of what it knows; the rest is zeroed before. */
     int (*read)(struct m2c_meter *m, const struct m2c_load *load, struct m2c_reading *out,
                 struct m2c_err *err);
+    /* Optional. step: takes a sample, with a clock of the caller's. span: energy
+     * of a window that is known only when it is over; the readings then tell
+     * times alone. < 0: it is not known, detail says why. */
+    void (*step)(struct m2c_meter *m);
+    int (*span)(struct m2c_meter *m, const struct m2c_reading *a,
+                const struct m2c_reading *b, struct m2c_energy *out, struct m2c_err *err);
 };
 
 struct m2c_meter {
     const struct m2c_meter_ops *ops;
     struct m2c_meter_cfg cfg;
     char source[256];
+    char lost[192];      /* how count was lost last */
+    char why[256];       /* of the last m2c_meter_between */
+    uint64_t tick_ns;    /* the ops table's, unless open knows better */
     uint64_t max_gap_ns; /* between readings, so that no wrap is missed; 0: any */
     uint64_t last_ns;    /* of the last reading */
     uint32_t gaps;
     void *priv;
 };
 
+uint64_t m2c_meter_now(const struct m2c_meter *m);
+/* Count is lost, for this reason: windows that span this moment have no energy. */
+void m2c_meter_lose(struct m2c_meter *m, const char *fmt, ...) M2C_PRINTF(2, 3);
+/* Fills uj of the GPU and the bands from a sampler; *gaps: of it, until now. */
+M2C_MUST_USE int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s,
+                                   uint64_t *gaps, struct m2c_reading *out,
+                                   struct m2c_err *err);
+
 /* The start-up check of meters, NULL-terminated. */
 M2C_MUST_USE int m2c_meter_check(const struct m2c_meter_ops *const *meters,
                                  struct m2c_err *err);
 
-extern const struct m2c_meter_ops m2c_meter_rapl, m2c_meter_model, m2c_meter_null;
+extern const struct m2c_meter_ops m2c_meter_rapl, m2c_meter_nvml, m2c_meter_model,
+    m2c_meter_null;
 
 #ifdef __cplusplus
 }

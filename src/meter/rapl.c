@@ -70,8 +70,10 @@ static int fail_access(const char *path, const char *root, struct m2c_err *err)
     return m2c_fail(
         err, -EACCES,
         "rapl: %s may not be read; to allow it until the next start, as root: "
-        "chmod a+r %s/intel-rapl:*/energy_uj",
-        path, root);
+        "chmod a+r %s/intel-rapl:*/energy_uj; for good, a line 'z "
+        "%s/intel-rapl:*/energy_uj "
+        "0444' in /etc/tmpfiles.d/rapl.conf",
+        path, root, root);
 }
 
 static bool component_of(const char *name, enum m2c_component *out)
@@ -143,6 +145,17 @@ static int open_rapl(struct m2c_meter *m, struct m2c_err *err)
     return r;
 }
 
+/* What a counter gained, or false where no socket can have taken it: then it was
+ * set anew, or went back, and how much was counted before is not known. */
+static bool gained(const struct m2c_meter *m, const struct domain *d, uint64_t now,
+                   uint64_t *out)
+{
+    uint64_t at_ns = m2c_meter_now(m);
+    double s = at_ns > m->last_ns ? (double)(at_ns - m->last_ns) * 1e-9 : 0;
+    *out = now >= d->last ? now - d->last : d->range - d->last + now;
+    return (double)*out * 1e-6 <= 2 * MAX_W * (s + (double)m->tick_ns * 1e-9);
+}
+
 static int read_rapl(struct m2c_meter *m, const struct m2c_load *load,
                      struct m2c_reading *out, struct m2c_err *err)
 {
@@ -157,7 +170,12 @@ static int read_rapl(struct m2c_meter *m, const struct m2c_load *load,
         if (now > d->range)
             return m2c_fail(err, -EIO, "rapl: %s: %llu is above its range, %llu", d->path,
                             (unsigned long long)now, (unsigned long long)d->range);
-        d->sum += now >= d->last ? now - d->last : d->range - d->last + now;
+        uint64_t more;
+        if (gained(m, d, now, &more))
+            d->sum += more;
+        else
+            m2c_meter_lose(m, "%.120s went back or jumped, from %llu to %llu", d->path,
+                           (unsigned long long)d->last, (unsigned long long)now);
         d->last = now;
         out->uj[d->component] += d->sum;
         out->how[d->component] = M2C_MEASURED;

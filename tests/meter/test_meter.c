@@ -78,14 +78,27 @@ static int plain_tree(void **state)
     return 0;
 }
 
-static struct m2c_meter *open_rapl(void)
+static uint64_t own_ns;
+static uint64_t clock_now(void *ctx)
 {
-    struct m2c_meter_cfg cfg = {.powercap = root};
+    (void)ctx;
+    return own_ns;
+}
+static const struct m2c_meter_clock own_clock = {.now = clock_now};
+
+static struct m2c_meter *open_rapl_at(const struct m2c_meter_clock *clock)
+{
+    struct m2c_meter_cfg cfg = {.powercap = root, .clock = clock};
     struct m2c_meter *m = NULL;
     struct m2c_err err = {0};
     if (m2c_meter_open(&m, "rapl", &cfg, &err) < 0)
         fail_msg("%s", err.msg);
     return m;
+}
+
+static struct m2c_meter *open_rapl(void)
+{
+    return open_rapl_at(NULL);
 }
 
 static struct m2c_reading read_meter(struct m2c_meter *m)
@@ -152,17 +165,50 @@ static void rapl_wraps(void **state)
     static const char *const steps[] = {
         "262143328000\n", "150\n", "262143328849\n", "0\n", "262143328850\n", "1\n"};
     uint64_t expect = 0, last = 1000;
-    struct m2c_meter *m = open_rapl();
+    struct m2c_meter *m = open_rapl_at(&own_clock);
     for (size_t i = 0; i < M2C_COUNTOF(steps); i++) {
         uint64_t now = strtoull(steps[i], NULL, 10);
         expect += now >= last ? now - last : UINT64_C(262143328850) - last + now;
         last = now;
         put("intel-rapl:0", "energy_uj", steps[i]);
+        own_ns += UINT64_C(260000000000); /* at 1 kW a round takes 262 s */
         struct m2c_reading r = read_meter(m);
         assert_int_equal(r.uj[M2C_CPU], expect);
         assert_int_equal(r.uj[M2C_DRAM], 0);
     }
     assert_true(expect > 2 * UINT64_C(262143328850)); /* more than one range in all */
+    m2c_meter_close(m);
+}
+
+/* A counter that is set anew, or a jump that no socket can make. */
+static void rapl_goes_back(void **state)
+{
+    (void)state;
+    struct m2c_meter *m = open_rapl_at(&own_clock);
+    struct m2c_energy e;
+    put("intel-rapl:0", "energy_uj", "900001000\n");
+    own_ns += UINT64_C(9000000000);
+    struct m2c_reading a = read_meter(m);
+    put("intel-rapl:0", "energy_uj", "500\n");
+    own_ns += UINT64_C(9000000000);
+    struct m2c_reading b = read_meter(m);
+    m2c_meter_between(m, &a, &b, &e);
+    assert_int_equal(e.how[M2C_CPU], M2C_UNAVAILABLE);
+    assert_non_null(
+        strstr(e.why, "energy_uj went back or jumped, from 900001000 to 500"));
+    put("intel-rapl:0", "energy_uj", "90000500\n");
+    own_ns += UINT64_C(9000000000);
+    a = read_meter(m);
+    m2c_meter_between(m, &b, &a, &e); /* what follows is known, but for DRAM: */
+    assert_true(fabs(e.joules[M2C_CPU] - 90) < 1e-9);
+    assert_true(fabs(e.err_j[M2C_CPU] - 90 * 2e-3 / 9) < 1e-9);
+    assert_int_equal(e.how[M2C_DRAM], M2C_UNAVAILABLE);
+    assert_non_null(strstr(e.why, "stood still"));
+    put("intel-rapl:0", "energy_uj", "80090000500\n"); /* 80 kJ in a second */
+    own_ns += UINT64_C(1000000000);
+    b = read_meter(m);
+    m2c_meter_between(m, &a, &b, &e);
+    assert_non_null(strstr(e.why, "jumped"));
     m2c_meter_close(m);
 }
 
@@ -213,6 +259,7 @@ static void rapl_denied(void **state)
     assert_null(m);
     assert_non_null(strstr(err.msg, path));
     assert_non_null(strstr(err.msg, "chmod a+r"));
+    assert_non_null(strstr(err.msg, "/etc/tmpfiles.d"));
 }
 
 static void rapl_broken(void **state)
@@ -289,12 +336,14 @@ static void between(void **state)
     expect_energy(&e, M2C_CPU, M2C_UNAVAILABLE, 0);
 
     b.at_ns += 1000000000;
+    m2c_meter_lose(m, "count was lost at %d", 7);
     b.gaps++;
     m2c_meter_between(m, &a, &b, &e);
-    assert_non_null(strstr(e.why, "wrapped"));
+    assert_string_equal(e.why, "count was lost at 7");
     expect_energy(&e, M2C_CPU, M2C_UNAVAILABLE, 0);
 
     m2c_meter_between(m, &b, &a, &e); /* the wrong way round */
+    assert_string_equal(e.why, "the clock went back");
     expect_energy(&e, M2C_CPU, M2C_UNAVAILABLE, 0);
     m2c_meter_close(m);
 }
@@ -458,10 +507,19 @@ int main(void)
         return 1;
 #define RAPL(fn) cmocka_unit_test_setup_teardown(fn, plain_tree, clear_tree)
     const struct CMUnitTest tests[] = {
-        RAPL(rapl_counts),        RAPL(rapl_wraps),       RAPL(rapl_no_dram),
-        RAPL(rapl_absent),        RAPL(rapl_denied),      RAPL(rapl_broken),
-        RAPL(rapl_many),          RAPL(between),          RAPL(gaps),
-        cmocka_unit_test(model),  cmocka_unit_test(null), cmocka_unit_test(tables),
+        RAPL(rapl_counts),
+        RAPL(rapl_wraps),
+        RAPL(rapl_no_dram),
+        RAPL(rapl_goes_back),
+        RAPL(rapl_absent),
+        RAPL(rapl_denied),
+        RAPL(rapl_broken),
+        RAPL(rapl_many),
+        RAPL(between),
+        RAPL(gaps),
+        cmocka_unit_test(model),
+        cmocka_unit_test(null),
+        cmocka_unit_test(tables),
         cmocka_unit_test(carbon),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
