@@ -218,6 +218,40 @@ static int open_truth(struct m2c_engine *e, struct m2c_err *err)
                                  &e->x_host, err);
 }
 
+/* A device that lacks kernels for a class is refused now, by name, and not when
+ * the first neuron of that class is computed. */
+static int check_class(const struct m2c_engine *e, uint32_t cls, enum m2c_op op,
+                       struct m2c_err *err)
+{
+    const struct m2c_layout *l = m2c_store_layout(e->store);
+    const struct m2c_dev_info *info = m2c_dev_info(e->dev);
+    enum m2c_type type = l->cls[cls].type;
+    if (m2c_dev_supports(e->dev, op, type))
+        return 0;
+    return m2c_fail(err, -ENOTSUP,
+                    "class %s of layout %s is computed as %s, for which device %s (%s) has "
+                    "no %s: use another device.backend, or a store of another layout",
+                    l->cls[cls].name, l->name, m2c_type_name(type), info->name,
+                    info->backend, m2c_op_name(op));
+}
+
+/* The classes that have slots, and the widest where the truth is computed. */
+static int check_classes(const struct m2c_engine *e, struct m2c_err *err)
+{
+    const struct m2c_ratio *ratio = &e->cfg.tier.ratio;
+    int r = 0;
+    for (uint32_t c = 0; c < ratio->n && r == 0; c++) {
+        if (!(ratio->share[c] > 0))
+            continue;
+        r = check_class(e, c, M2C_OP_FFN_UP, err);
+        if (r == 0)
+            r = check_class(e, c, M2C_OP_FFN_DOWN, err);
+    }
+    if (r == 0 && (e->cfg.truth || m2c_selector_informed(e->selector)))
+        r = check_class(e, 0, M2C_OP_FFN_UP, err);
+    return r;
+}
+
 static int open_parts(struct m2c_engine *e, struct m2c_err *err)
 {
     const struct m2c_model_cfg *m = e->model;
@@ -235,6 +269,8 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
     e->cfg.layer_ratio = NULL; /* the selector has its copy */
     if (r == 0)
         r = m2c_dev_open(&e->dev, &e->cfg.dev, err);
+    if (r == 0)
+        r = check_classes(e, err);
     if (r == 0)
         r = m2c_queue_open(e->dev, "compute", &e->queue, err);
     if (r < 0)
