@@ -16,7 +16,7 @@
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
-enum { F32, F16, BF16, I8, I4 }; /* enum m2c_type, checked by the host */
+enum { F32, F16, BF16, I8, I4, P16, P8 }; /* enum m2c_type, checked by the host */
 enum { GROUP = 32 };
 #define NO_ID 0xffffffffu /* M2C_NO_ID, M2C_NO_SLOT */
 enum { PASS_NONE = 254 }; /* M2C_PASS_NONE */
@@ -29,8 +29,9 @@ typedef __global const float *floats;
  * from i << shift on, and some more, so that a record or row that begins in it
  * lies in it whole. One allocation has shift 63. */
 #define WINDOWS                                                                           \
-    bytes w0, bytes w1, bytes w2, bytes w3, bytes w4, bytes w5, bytes w6, bytes w7
-#define PASS_WINDOWS w0, w1, w2, w3, w4, w5, w6, w7
+    bytes w0, bytes w1, bytes w2, bytes w3, bytes w4, bytes w5, bytes w6, bytes w7,       \
+        bytes w8, bytes w9, bytes w10, bytes w11
+#define PASS_WINDOWS w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11
 
 static inline bytes window(WINDOWS, uint first, uint shift, ulong off)
 {
@@ -42,7 +43,11 @@ static inline bytes window(WINDOWS, uint first, uint shift, ulong off)
               : i == 4 ? w4
               : i == 5 ? w5
               : i == 6 ? w6
-                       : w7;
+              : i == 7 ? w7
+              : i == 8 ? w8
+              : i == 9 ? w9
+              : i == 10 ? w10
+                       : w11;
     return p + (off & (((ulong)1 << shift) - 1));
 }
 
@@ -58,6 +63,19 @@ static inline float bf16(ushort h)
     return as_float((uint)h << 16);
 }
 
+/* A vector of weights. A nested code has its first plane at `codes`, an I4, and
+ * d4, d8 (P16) behind it: values before scaling are 16 q4 + d4 or 256 times that
+ * + d8, in units of scale / 16 or scale / 4096. */
+struct vec {
+    bytes codes, scales, d4, d8;
+    uint type, al;
+};
+
+static inline int nibble(bytes codes, uint i)
+{
+    return (int)((uint)codes[i / 2] << (i % 2 ? 24 : 28)) >> 28;
+}
+
 /* Without its scale. */
 static inline float code_of(uint type, bytes codes, uint i)
 {
@@ -66,8 +84,26 @@ static inline float code_of(uint type, bytes codes, uint i)
     case F16: return vload_half(i, (__global const half *)codes);
     case BF16: return bf16(((__global const ushort *)codes)[i]);
     case I8: return (float)((__global const char *)codes)[i];
-    default: return (float)((int)((uint)codes[i / 2] << (i % 2 ? 24 : 28)) >> 28);
+    default: return (float)nibble(codes, i);
     }
+}
+
+static inline float element_of(struct vec w, uint i)
+{
+#if M2C_NESTED
+    if (w.type >= P16) {
+        int q8 = 16 * nibble(w.codes, i) + nibble(w.d4, i);
+        return (float)(w.type == P8 ? q8 : 256 * q8 + ((__global const char *)w.d8)[i]);
+    }
+#endif
+    return code_of(w.type, w.codes, i);
+}
+
+/* What the codes of a grouped vector's group are multiplied by. */
+static inline float unit_of(struct vec w, uint group)
+{
+    float s = scale_of(w.scales, group);
+    return w.type == P16 ? s * (1.0f / 4096) : w.type == P8 ? s * (1.0f / 16) : s;
 }
 
 /* ---- 16 elements from i on, a multiple of 16; without their scale ----
@@ -111,22 +147,64 @@ static inline float16 load_i8(bytes p, uint i, uint al)
     return convert_float16(WIDE(*(__global const char16 *)c, vload16(0, c)));
 }
 
-static inline float16 load_i4(bytes p, uint i, uint al)
+static inline int16 nibbles(bytes p, uint i, uint al)
 {
     bytes c = p + i / 2;
     uchar8 b = WIDE(*(__global const uchar8 *)c, vload8(0, c));
     const int16 up = (int16)(28, 24, 28, 24, 28, 24, 28, 24, 28, 24, 28, 24, 28, 24, 28, 24);
-    return convert_float16((convert_int16(b.s0011223344556677) << up) >> 28);
+    return (convert_int16(b.s0011223344556677) << up) >> 28;
 }
 
+static inline float16 load_i4(bytes p, uint i, uint al)
+{
+    return convert_float16(nibbles(p, i, al));
+}
+
+#define OF(type)                                                                          \
+    static inline float16 of_##type(struct vec w, uint i)                                 \
+    {                                                                                     \
+        return load_##type(w.codes, i, w.al);                                             \
+    }
+OF(f32)
+OF(f16)
+OF(bf16)
+OF(i8)
+OF(i4)
+
+#if M2C_NESTED
+static inline int16 both_nibbles(struct vec w, uint i)
+{
+    return nibbles(w.codes, i, w.al) * 16 + nibbles(w.d4, i, w.al);
+}
+
+static inline float16 of_p8(struct vec w, uint i)
+{
+    return convert_float16(both_nibbles(w, i));
+}
+
+static inline float16 of_p16(struct vec w, uint i)
+{
+    uint al = w.al;
+    __global const char *c = (__global const char *)w.d8 + i;
+    char16 d = WIDE(*(__global const char16 *)c, vload16(0, c));
+    return convert_float16(both_nibbles(w, i) * 256 + convert_int16(d));
+}
+#endif
+
 /* Elements i .. i + n of a short last group, and zeros. */
-static inline void load_rest(uint type, bytes p, uint i, uint n, float16 *a, float16 *b)
+static inline void load_rest(struct vec w, uint i, uint n, float16 *a, float16 *b)
 {
     float t[GROUP];
     for (uint k = 0; k < GROUP; k++)
-        t[k] = k < n ? code_of(type, p, i + k) : 0;
+        t[k] = k < n ? element_of(w, i + k) : 0;
     *a = vload16(0, t);
     *b = vload16(1, t);
+}
+
+static inline struct vec floats_vec(floats x)
+{
+    struct vec w = {(bytes)x, (bytes)x, (bytes)x, (bytes)x, F32, 0};
+    return w;
 }
 
 /* ---- sums ---- */
@@ -161,16 +239,11 @@ static inline float sum_lanes(float v, __local float *part)
 
 /* ---- dots ---- */
 
-struct vec {
-    bytes codes, scales;
-    uint type, al;
-};
-
 /* acc[r] += w · x[r], the share of this lane, for ROWS rows of x. */
 #define DOT(LOAD, SCALED)                                                                 \
     for (uint i = lane * GROUP; i + GROUP <= n; i += M2C_LANES * GROUP) {                 \
-        float16 a = LOAD(w.codes, i, w.al), b = LOAD(w.codes, i + 16, w.al);              \
-        float s = SCALED ? scale_of(w.scales, i / GROUP) : 1;                             \
+        float16 a = LOAD(w, i), b = LOAD(w, i + 16);                                      \
+        float s = SCALED ? unit_of(w, i / GROUP) : 1;                                     \
         for (uint r = 0; r < rows; r++) {                                                 \
             bytes xr = (bytes)(x + (ulong)r * x_step);                                    \
             float16 t = a * load_f32(xr, i, x_al);                                        \
@@ -186,19 +259,23 @@ static inline void dot(struct vec w, floats x, ulong x_step, uint x_al, uint n, 
     for (uint r = 0; r < rows; r++)
         acc[r] = 0;
     switch (w.type) {
-    case F32: DOT(load_f32, 0); break;
-    case F16: DOT(load_f16, 0); break;
-    case BF16: DOT(load_bf16, 0); break;
-    case I8: DOT(load_i8, 1); break;
-    case I4: DOT(load_i4, 1); break;
+    case F32: DOT(of_f32, 0); break;
+    case F16: DOT(of_f16, 0); break;
+    case BF16: DOT(of_bf16, 0); break;
+    case I8: DOT(of_i8, 1); break;
+    case I4: DOT(of_i4, 1); break;
+#if M2C_NESTED
+    case P16: DOT(of_p16, 1); break;
+    case P8: DOT(of_p8, 1); break;
+#endif
     }
     uint rest = n % GROUP, at = n - rest;
     if (rest && at / GROUP % M2C_LANES == lane) {
         float16 a, b, xa, xb;
-        load_rest(w.type, w.codes, at, rest, &a, &b);
-        float s = w.type >= I8 ? scale_of(w.scales, at / GROUP) : 1;
+        load_rest(w, at, rest, &a, &b);
+        float s = w.type >= I8 ? unit_of(w, at / GROUP) : 1;
         for (uint r = 0; r < rows; r++) {
-            load_rest(F32, (bytes)(x + (ulong)r * x_step), at, rest, &xa, &xb);
+            load_rest(floats_vec(x + (ulong)r * x_step), at, rest, &xa, &xb);
             acc[r] = FMA(FMA(b, xb, a * xa), (float16)(s), acc[r]);
         }
     }

@@ -23,8 +23,8 @@ static inline uint lower_bound(__global const struct m2c_cl_ref *list, uint n, u
 #define ADD(LOAD)                                                                         \
     for (uint i = 0; i < whole; i++) {                                                    \
         uint col = begin + i * 16;                                                        \
-        float16 c = LOAD(w.codes, col, w.al);                                             \
-        float s = scaled ? scale_of(w.scales, col / GROUP) : 1;                           \
+        float16 c = LOAD(w, col);                                                         \
+        float s = scaled ? unit_of(w, col / GROUP) : 1;                                   \
         for (uint r = 0; r < tile; r++)                                                   \
             acc[r][i] = FMA(c, (float16)(s * h[r]), acc[r][i]);                           \
     }
@@ -34,17 +34,19 @@ static inline void add_neuron(struct vec w, uint begin, uint whole, uint rest, c
 {
     bool scaled = w.type >= I8;
     switch (w.type) {
-    case F32: ADD(load_f32); break;
-    case F16: ADD(load_f16); break;
-    case BF16: ADD(load_bf16); break;
-    case I8: ADD(load_i8); break;
-    case I4: ADD(load_i4); break;
+    case F32: ADD(of_f32); break;
+    case F16: ADD(of_f16); break;
+    case BF16: ADD(of_bf16); break;
+    case I8: ADD(of_i8); break;
+    case I4: ADD(of_i4); break;
+    case P16: ADD(of_p16); break;
+    case P8: ADD(of_p8); break;
     }
     if (rest) { /* fewer than 16 columns are left, in the last block */
         uint col = begin + whole * 16;
         float16 c, unused;
-        load_rest(w.type, w.codes, col, rest, &c, &unused);
-        float s = scaled ? scale_of(w.scales, col / GROUP) : 1;
+        load_rest(w, col, rest, &c, &unused);
+        float s = scaled ? unit_of(w, col / GROUP) : 1;
         for (uint r = 0; r < tile; r++)
             acc[r][whole] = FMA(c, (float16)(s * h[r]), acc[r][whole]);
     }
@@ -72,10 +74,10 @@ static inline void down_tile(WINDOWS, bytes list_mem, bytes h_mem, __global ucha
         for (uint i = 0; i < whole; i++)
             acc[r][i] = vload16(i, p);
         if (rest)
-            load_rest(F32, (bytes)p, whole * 16, rest, &acc[r][whole], &unused);
+            load_rest(floats_vec(p), whole * 16, rest, &acc[r][whole], &unused);
     }
     for (; k < end; k++) {
-        struct vec w = neuron(PASS_WINDOWS, &a.unit, list + k, 2);
+        struct vec w = neuron(PASS_WINDOWS, &a.unit, list + k, 0);
         for (uint r = 0; r < tile; r++)
             h[r] = h_rows[(ulong)r * a.n + k];
         add_neuron(w, begin, whole, rest, h, tile, acc);

@@ -13,7 +13,7 @@ static inline void matmul_tile(WINDOWS, bytes x, __global uchar *y, struct m2c_c
     w.al = a.w.al;
     w.codes = window(PASS_WINDOWS, a.w.code_window, a.w.code_shift,
                      a.w.codes + (ulong)row * a.w.code_step);
-    w.scales = w.codes;
+    w.scales = w.d4 = w.d8 = w.codes;
     if (a.w.scale_step)
         w.scales = window(PASS_WINDOWS, a.w.scale_window, a.w.scale_shift,
                           a.w.scales + (ulong)row * a.w.scale_step);

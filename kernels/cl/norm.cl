@@ -12,8 +12,7 @@ norm(__global const uchar *x, __global const uchar *w, __global uchar *y,
     floats xr = (floats)(x + a.x) + row, wr = (floats)(w + a.w);
     __global float *yr = (__global float *)(y + a.y) + row;
     float16 acc;
-    struct vec v = {(bytes)xr, (bytes)xr, F32, 0};
-    dot(v, xr, 0, 0, a.n, 1, lane, &acc);
+    dot(floats_vec(xr), xr, 0, 0, a.n, 1, lane, &acc);
     float sum = SUM_LANES(sum16(acc), part);
 #if M2C_LANES > 1
     barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE); /* x has been read */

@@ -17,7 +17,7 @@ typedef unsigned long long m2c_u64;
 
 /* The values of enum m2c_type, enum m2c_act and enum m2c_rope; the host
  * asserts that they are. */
-enum { M2C_K_F32, M2C_K_F16, M2C_K_BF16, M2C_K_I8, M2C_K_I4 };
+enum { M2C_K_F32, M2C_K_F16, M2C_K_BF16, M2C_K_I8, M2C_K_I4, M2C_K_P16, M2C_K_P8 };
 enum { M2C_K_SILU, M2C_K_GELU, M2C_K_RELU };
 enum { M2C_K_ROPE_HALF, M2C_K_ROPE_INTERLEAVED };
 enum { M2C_K_GROUP = 32, M2C_K_CLASSES = 8, M2C_K_VECTORS = 3, M2C_K_PASS_ANY = 255 };
@@ -85,11 +85,18 @@ struct m2c_k_attention {
     m2c_u32 pad;
 };
 
-/* Vector v of slot s: codes at base + s·stride + code_off[v], scales likewise. */
+/* Vector v of slot s: codes at base + s·stride + code_off[v], scales likewise. A
+ * nested code's first plane is there, the others (one of P8, two of P16) are at
+ * plane[0] and plane[1]. */
+struct m2c_k_plane {
+    m2c_u64 base, stride;
+    m2c_u32 off[M2C_K_VECTORS], pad;
+};
 struct m2c_k_class {
     m2c_u64 base, stride;
     m2c_u32 code_off[M2C_K_VECTORS], scale_off[M2C_K_VECTORS];
     m2c_u32 type, pad;
+    struct m2c_k_plane plane[2];
 };
 
 struct m2c_k_unit {

@@ -64,19 +64,15 @@ M2C_INLINE void stage_x(float4 *xs, m2c_u64 x, m2c_u32 row, m2c_u32 rows, m2c_u3
     }
 }
 
-/* is_aligned, below: of the codes to 16 bytes, of the scales to 2. */
-struct vec {
-    const m2c_u8 *codes, *scales; /* scales: unused by ungrouped types */
-};
-
-template <int V> struct chunks {
-    m2c_u32 w[V][4];
+/* is_aligned, below: of the codes of all planes to 16 bytes, of the scales to 2. */
+template <int T, int V> struct chunks {
+    m2c_u32 w[V][weights<T>::words];
     float scale[V];
 };
 
 /* The products of one step; q0: the lane's first quad in the tile. */
 template <int T, int V, int R>
-M2C_INLINE void add_step(const chunks<V> &c, const float4 *xs, m2c_u32 q0, float acc[V][R])
+M2C_INLINE void add_step(const chunks<T, V> &c, const float4 *xs, m2c_u32 q0, float acc[V][R])
 {
     float sum[V][R];
 #pragma unroll
@@ -89,7 +85,7 @@ M2C_INLINE void add_step(const chunks<V> &c, const float4 *xs, m2c_u32 q0, float
         float w[V][4];
 #pragma unroll
         for (int v = 0; v < V; v++)
-            quad_of<T>(c.w[v], i, w[v]);
+            quad_of<T>(c.w[v], weights<T>::chunk, i, w[v]);
 #pragma unroll
         for (int r = 0; r < R; r++) {
             const float4 x = xs[r * x_tile<R>::quads + x_quad(q0 + i)];
@@ -112,14 +108,14 @@ M2C_INLINE void add_step(const chunks<V> &c, const float4 *xs, m2c_u32 q0, float
 
 template <int T, int V>
 M2C_INLINE void load_step(const vec *v, m2c_u32 at, m2c_u32 n, bool is_aligned,
-                          chunks<V> &c)
+                          chunks<T, V> &c)
 {
 #pragma unroll
     for (int k = 0; k < V; k++) {
-        load_chunk<T>(v[k].codes, at, n, is_aligned, c.w[k]);
+        load_chunk<T>(v[k], at, n, is_aligned, c.w[k]);
         c.scale[k] = 0;
         if (weights<T>::grouped && at < n)
-            c.scale[k] = scale_at(v[k].scales, at, is_aligned);
+            c.scale[k] = unit_at<T>(v[k].scales, at, is_aligned);
     }
 }
 
@@ -130,25 +126,21 @@ template <int T, int V, int R>
 M2C_INLINE void add_tile(const vec *v, m2c_u32 at, m2c_u32 n, bool is_aligned,
                          const float4 *xs, float acc[V][R])
 {
-    enum { step = M2C_K_WARP * weights<T>::chunk, ahead = R == 1 ? 4 : 1 };
+    enum { step = M2C_K_WARP * weights<T>::chunk, ahead = R > 1 ? 1 : 16 / weights<T>::words };
     const m2c_u32 left = n - at;
     const m2c_u32 length = left < x_tile<R>::length ? left : (m2c_u32)x_tile<R>::length;
     m2c_u32 e = lane_id() * weights<T>::chunk, done = 0;
     if (is_aligned) {
         for (; done + ahead * step <= length; done += ahead * step) {
-            chunks<V> c[ahead];
+            chunks<T, V> c[ahead];
 #pragma unroll
             for (int k = 0; k < ahead; k++)
 #pragma unroll
                 for (int i = 0; i < V; i++) {
                     const m2c_u32 el = at + done + k * step + e;
-                    const uint4 w =
-                        ld_stream(v[i].codes + (m2c_u64)el / weights<T>::chunk * 16);
-                    c[k].w[i][0] = w.x;
-                    c[k].w[i][1] = w.y;
-                    c[k].w[i][2] = w.z;
-                    c[k].w[i][3] = w.w;
-                    c[k].scale[i] = weights<T>::grouped ? scale_at(v[i].scales, el, true) : 0.0f;
+                    load_whole<T>(v[i], el, c[k].w[i]);
+                    c[k].scale[i] =
+                        weights<T>::grouped ? unit_at<T>(v[i].scales, el, true) : 0.0f;
                 }
 #pragma unroll
             for (int k = 0; k < ahead; k++)
@@ -156,7 +148,7 @@ M2C_INLINE void add_tile(const vec *v, m2c_u32 at, m2c_u32 n, bool is_aligned,
         }
     }
     for (; done < length; done += step) {
-        chunks<V> c;
+        chunks<T, V> c;
         load_step<T, V>(v, at + done + e, n, is_aligned, c);
         add_step<T, V, R>(c, xs, (done + e) / 4, acc);
     }

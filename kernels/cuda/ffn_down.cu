@@ -8,13 +8,12 @@
  * BATCH entries at a time; the codes of AHEAD neurons are asked for before the
  * first is used, and those of the next ones brought into the L2. */
 #include "ffn.h"
-#include "weights.h"
 
 enum { BATCH = M2C_K_DOWN_BLOCK, AHEAD = 8, COLUMNS = M2C_K_DOWN_COLUMNS };
 
 /* A neuron's down vector, and its h in up to M2C_K_DOWN_ROWS rows. */
 template <int R> struct entry {
-    place at;
+    vec at;
     m2c_u32 type, is_aligned;
     float h[R];
 };
@@ -46,7 +45,7 @@ M2C_INLINE void prepare(const m2c_k_ffn_down &a, m2c_u32 i, m2c_u32 row, entry<R
     const m2c_k_ref ref = load_ref(a.list, i);
     e.at = place_of(a.unit, ref, 2);
     e.type = a.unit.cls[ref.cls].type;
-    e.is_aligned = aligned(e.at.codes, 0) && (e.at.scales & 1) == 0;
+    e.is_aligned = is_aligned_vec(e.at);
 #pragma unroll
     for (int r = 0; r < R; r++)
         e.h[r] = row + r < a.rows
@@ -61,12 +60,15 @@ struct loaded {
 };
 
 template <int T>
-M2C_INLINE void load_typed(const place &at, bool is_aligned, m2c_u32 column, m2c_u32 dim,
+M2C_INLINE void load_typed(const vec &at, bool is_aligned, m2c_u32 column, m2c_u32 dim,
                            loaded &l)
 {
-    load_octet<T>((const m2c_u8 *)at.codes, column, dim, is_aligned, l.w);
+    if constexpr (weights<T>::nested)
+        load_planes<T>(at, column, dim, is_aligned, l.w);
+    else
+        load_octet<T>(at.codes, column, dim, is_aligned, l.w);
     if (weights<T>::grouped)
-        l.scale = scale_at((const m2c_u8 *)at.scales, column, is_aligned);
+        l.scale = unit_at<T>(at.scales, column, is_aligned);
 }
 
 template <int R>
@@ -78,6 +80,8 @@ M2C_INLINE void load(const entry<R> &e, m2c_u32 column, m2c_u32 dim, loaded &l)
     case M2C_K_BF16: load_typed<M2C_K_BF16>(e.at, e.is_aligned, column, dim, l); break;
     case M2C_K_I8: load_typed<M2C_K_I8>(e.at, e.is_aligned, column, dim, l); break;
     case M2C_K_I4: load_typed<M2C_K_I4>(e.at, e.is_aligned, column, dim, l); break;
+    case M2C_K_P16: load_typed<M2C_K_P16>(e.at, e.is_aligned, column, dim, l); break;
+    case M2C_K_P8: load_typed<M2C_K_P8>(e.at, e.is_aligned, column, dim, l); break;
     }
 }
 
@@ -87,23 +91,19 @@ M2C_INLINE void add(const entry<R> &e, m2c_u32 column, m2c_u32 dim, const loaded
 {
     float w[COLUMNS];
     m2c_u32 f32[COLUMNS];
-    bool grouped = false;
     switch (e.type) {
     case M2C_K_F32:
-        load_octet<M2C_K_F32>((const m2c_u8 *)e.at.codes, column, dim, e.is_aligned, f32);
+        load_octet<M2C_K_F32>(e.at.codes, column, dim, e.is_aligned, f32);
         octet_values<M2C_K_F32>(f32, w);
         break;
     case M2C_K_F16: octet_values<M2C_K_F16>(l.w, w); break;
     case M2C_K_BF16: octet_values<M2C_K_BF16>(l.w, w); break;
-    case M2C_K_I8:
-        octet_values<M2C_K_I8>(l.w, w);
-        grouped = true;
-        break;
-    default:
-        octet_values<M2C_K_I4>(l.w, w);
-        grouped = true;
-        break;
+    case M2C_K_I8: octet_values<M2C_K_I8>(l.w, w); break;
+    case M2C_K_P16: octet_values<M2C_K_P16>(l.w, w); break;
+    case M2C_K_P8: octet_values<M2C_K_P8>(l.w, w); break;
+    default: octet_values<M2C_K_I4>(l.w, w); break;
     }
+    const bool grouped = e.type >= M2C_K_I8;
 #pragma unroll
     for (int r = 0; r < R; r++) {
         const float f = grouped ? l.scale * e.h[r] : e.h[r];
@@ -118,9 +118,13 @@ M2C_INLINE void ahead(const entry<R> &e, m2c_u32 column)
 {
     const m2c_u32 bits = e.type == M2C_K_F32   ? 32
                          : e.type == M2C_K_I8  ? 8
-                         : e.type == M2C_K_I4  ? 4
+                         : e.type >= M2C_K_I4  ? 4
                                                : 16;
-    prefetch((const m2c_u8 *)e.at.codes + (m2c_u64)column / 8 * bits);
+    prefetch(e.at.codes + (m2c_u64)column / 8 * bits);
+    if (e.at.d4)
+        prefetch(e.at.d4 + column / 2);
+    if (e.at.d8)
+        prefetch(e.at.d8 + column);
 }
 
 /* The entries of a batch, in order, into this thread's columns. */

@@ -12,13 +12,10 @@ struct neuron {
 
 M2C_INLINE void find(const m2c_k_unit &u, const m2c_k_ref &ref, neuron &n)
 {
-    const place first = place_of(u, ref, u.has_gate ? 0 : 1), up = place_of(u, ref, 1);
     n.type = u.cls[ref.cls].type;
-    n.v[0].codes = (const m2c_u8 *)first.codes;
-    n.v[0].scales = (const m2c_u8 *)first.scales;
-    n.v[1].codes = (const m2c_u8 *)up.codes;
-    n.v[1].scales = (const m2c_u8 *)up.scales;
-    n.is_aligned = aligned(first.codes, up.codes) && ((first.scales | up.scales) & 1) == 0;
+    n.v[0] = place_of(u, ref, u.has_gate ? 0 : 1);
+    n.v[1] = place_of(u, ref, 1);
+    n.is_aligned = is_aligned_vec(n.v[0]) && is_aligned_vec(n.v[1]);
 }
 
 M2C_INLINE float activate(m2c_u32 act, float x)
@@ -40,6 +37,8 @@ M2C_INLINE void add_typed(const neuron &n, m2c_u32 at, m2c_u32 dim, const float4
     case M2C_K_BF16: add_tile<M2C_K_BF16, V, R>(n.v, at, dim, n.is_aligned, xs, acc); break;
     case M2C_K_I8: add_tile<M2C_K_I8, V, R>(n.v, at, dim, n.is_aligned, xs, acc); break;
     case M2C_K_I4: add_tile<M2C_K_I4, V, R>(n.v, at, dim, n.is_aligned, xs, acc); break;
+    case M2C_K_P16: add_tile<M2C_K_P16, V, R>(n.v, at, dim, n.is_aligned, xs, acc); break;
+    case M2C_K_P8: add_tile<M2C_K_P8, V, R>(n.v, at, dim, n.is_aligned, xs, acc); break;
     }
 }
 

@@ -30,6 +30,7 @@ M2C_INLINE void rows_tile(const m2c_k_matmul &a, float4 *xs, m2c_u32 row, m2c_u3
             const m2c_u64 o = out + i < a.outs ? out + i : a.outs - 1;
             v[i].codes = (const m2c_u8 *)(a.codes + o * a.code_step);
             v[i].scales = (const m2c_u8 *)(a.scales + o * a.scale_step);
+            v[i].d4 = v[i].d8 = 0;
         }
         for (m2c_u32 at = 0; at < a.cols; at += x_tile<R>::length) {
             if (!staged || a.cols > x_tile<R>::length) {

@@ -6,7 +6,10 @@
  * along a vector; an *octet* is eight elements, what a thread owns when threads
  * read across. Which elements a lane holds depends on the type alone, never on
  * alignment: a vector that is not aligned is read by bytes and gives the same
- * bits. Elements beyond the vector's end are zeros. */
+ * bits. Elements beyond the vector's end are zeros.
+ *
+ * A nested code has its planes apart: a chunk of it is 16 elements, in 32 bytes
+ * (P16) or 16 (P8) of all planes, first plane first; an octet's are half as many. */
 #ifndef M2C_KERNELS_CUDA_WEIGHTS_H
 #define M2C_KERNELS_CUDA_WEIGHTS_H
 
@@ -27,14 +30,27 @@ enum {
 #define M2C_ENTRY(op) M2C_PASTE(m2c_##op##_, M2C_T)
 
 template <int T> struct weights_of;
-template <> struct weights_of<M2C_K_F32> { enum { bits = 32, grouped = 0 }; };
-template <> struct weights_of<M2C_K_F16> { enum { bits = 16, grouped = 0 }; };
-template <> struct weights_of<M2C_K_BF16> { enum { bits = 16, grouped = 0 }; };
-template <> struct weights_of<M2C_K_I8> { enum { bits = 8, grouped = 1 }; };
-template <> struct weights_of<M2C_K_I4> { enum { bits = 4, grouped = 1 }; };
+template <> struct weights_of<M2C_K_F32> { enum { bits = 32, grouped = 0, nested = 0 }; };
+template <> struct weights_of<M2C_K_F16> { enum { bits = 16, grouped = 0, nested = 0 }; };
+template <> struct weights_of<M2C_K_BF16> { enum { bits = 16, grouped = 0, nested = 0 }; };
+template <> struct weights_of<M2C_K_I8> { enum { bits = 8, grouped = 1, nested = 0 }; };
+template <> struct weights_of<M2C_K_I4> { enum { bits = 4, grouped = 1, nested = 0 }; };
+template <> struct weights_of<M2C_K_P16> { enum { bits = 16, grouped = 1, nested = 1 }; };
+template <> struct weights_of<M2C_K_P8> { enum { bits = 8, grouped = 1, nested = 1 }; };
 
+/* words: of a chunk; bits: of an element in all planes. */
 template <int T> struct weights : weights_of<T> {
-    enum { chunk = 128 / weights_of<T>::bits, octet_bytes = weights_of<T>::bits };
+    enum {
+        words = T == M2C_K_P16 ? 8 : 4,
+        chunk = words * 32 / weights_of<T>::bits,
+        octet_bytes = weights_of<T>::bits
+    };
+};
+
+/* Where a vector lies. scales: of grouped types; d4, d8: of nested ones, whose
+ * first plane is `codes`. */
+struct vec {
+    const m2c_u8 *codes, *scales, *d4, *d8;
 };
 
 /* ---- values of a word of codes ---- */
@@ -46,10 +62,40 @@ M2C_INLINE float low_bits(m2c_u32 bits, m2c_u32 exponent, float zero)
     return as_float(bits | exponent) - zero;
 }
 
-/* Elements [4·i, 4·i + 4) of the codes in w; i is known when compiling. */
-template <int T> M2C_INLINE void quad_of(const m2c_u32 *w, int i, float c[4])
+/* Bytes q8 + 136 of four elements, every second one of the eight in a word of each
+ * of the first two planes; `odd`: those in the high nibbles. */
+M2C_INLINE m2c_u32 join_nibbles(m2c_u32 q4, m2c_u32 d4, bool odd)
 {
-    if (T == M2C_K_F32) {
+    const m2c_u32 high = q4 ^ 0x88888888u, low = d4 ^ 0x88888888u; /* nibbles + 8 */
+    return odd ? (high & 0xf0f0f0f0u) | (low >> 4 & 0x0f0f0f0fu)
+               : (high << 4 & 0xf0f0f0f0u) | (low & 0x0f0f0f0fu);
+}
+
+/* A quad of a nested code, in units of scale / 16 or scale / 4096; `all`: words of
+ * the first plane in w, as many as of the second and half as many as of the third. */
+template <int T> M2C_INLINE void nested_quad(const m2c_u32 *w, int all, int i, float c[4])
+{
+    const m2c_u32 q4 = w[i / 2], d4 = w[all + i / 2];
+    const m2c_u32 d8 = T == M2C_K_P16 ? w[2 * all + i] ^ 0x80808080u : 0; /* + 128 */
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        const m2c_u32 q8 = join_nibbles(q4, d4, k % 2);
+        const int at = i % 2 * 2 + k / 2; /* the byte of q8 */
+        if (T == M2C_K_P16)
+            c[k] = low_bits(permute(d8, q8, 0x4400 + 16 * (4 + at) + k) & 0xffffu, 0x4b000000u,
+                            8388608.0f + 256 * 136 + 128);
+        else
+            c[k] = low_bits(permute(q8, 0, 0x4440 + at), 0x4b000000u, 8388608.0f + 136);
+    }
+}
+
+/* Elements [4·i, 4·i + 4) of the n whose codes are in w; i and n are known when
+ * compiling. */
+template <int T> M2C_INLINE void quad_of(const m2c_u32 *w, int n, int i, float c[4])
+{
+    if (weights<T>::nested) {
+        nested_quad<T>(w, n / 8, i, c);
+    } else if (T == M2C_K_F32) {
 #pragma unroll
         for (int k = 0; k < 4; k++)
             c[k] = as_float(w[4 * i + k]);
@@ -90,6 +136,13 @@ M2C_INLINE float scale_at(const m2c_u8 *scales, m2c_u32 element, bool is_even)
     return f16_lo(ld<m2c_u8>(p) | (m2c_u32)ld<m2c_u8>(p + 1) << 8);
 }
 
+/* What the codes of a group are multiplied by. */
+template <int T> M2C_INLINE float unit_at(const m2c_u8 *scales, m2c_u32 element, bool is_even)
+{
+    const float s = scale_at(scales, element, is_even);
+    return T == M2C_K_P16 ? s * (1.0f / 4096) : T == M2C_K_P8 ? s * (1.0f / 16) : s;
+}
+
 /* ---- loads ---- */
 
 /* Whether vectors at p, p + step, … begin on multiples of 16. */
@@ -126,20 +179,56 @@ template <int T> M2C_INLINE void load_slowly(const m2c_u8 *codes, m2c_u32 at, m2
     }
 }
 
-/* The chunk from element `at` on, which is a multiple of the chunk's length. */
-template <int T>
-M2C_INLINE void load_chunk(const m2c_u8 *codes, m2c_u32 at, m2c_u32 n, bool is_aligned,
-                           m2c_u32 w[4])
+M2C_INLINE void load_four(const m2c_u8 *p, m2c_u32 w[4])
 {
-    if (is_aligned && at + weights<T>::chunk <= n) {
-        uint4 v = ld_stream(codes + (m2c_u64)at / weights<T>::chunk * 16);
-        w[0] = v.x;
-        w[1] = v.y;
-        w[2] = v.z;
-        w[3] = v.w;
+    const uint4 v = ld_stream(p);
+    w[0] = v.x;
+    w[1] = v.y;
+    w[2] = v.z;
+    w[3] = v.w;
+}
+
+M2C_INLINE void load_two(const m2c_u8 *p, m2c_u32 w[2])
+{
+    const uint2 v = ld<uint2>(p);
+    w[0] = v.x;
+    w[1] = v.y;
+}
+
+/* The chunk from element `at` on, which is a multiple of the chunk's length, of an
+ * aligned vector that has all of it. */
+template <int T> M2C_INLINE void load_whole(const vec &v, m2c_u32 at, m2c_u32 *w)
+{
+    if constexpr (weights<T>::nested) {
+        load_two(v.codes + at / 2, w);
+        load_two(v.d4 + at / 2, w + 2);
+        if constexpr (T == M2C_K_P16)
+            load_four(v.d8 + at, w + 4);
     } else {
-        load_slowly<T>(codes, at, n, 4, w);
+        load_four(v.codes + (m2c_u64)at / weights<T>::chunk * 16, w);
     }
+}
+
+/* As load_slowly, of all planes: so many words of the first one. */
+template <int T>
+M2C_INLINE void load_planes_slowly(const vec &v, m2c_u32 at, m2c_u32 n, int words, m2c_u32 *w)
+{
+    load_slowly<M2C_K_I4>(v.codes, at, n, words, w);
+    load_slowly<M2C_K_I4>(v.d4, at, n, words, w + words);
+    if constexpr (T == M2C_K_P16)
+        load_slowly<M2C_K_I8>(v.d8, at, n, 2 * words, w + 2 * words);
+}
+
+/* The same of any vector. */
+template <int T>
+M2C_INLINE void load_chunk(const vec &v, m2c_u32 at, m2c_u32 n, bool is_aligned, m2c_u32 *w)
+{
+    if (is_aligned && at + weights<T>::chunk <= n)
+        load_whole<T>(v, at, w);
+    else if constexpr (weights<T>::nested)
+        load_planes_slowly<T>(v, at, n, weights<T>::chunk / 8, w);
+    else
+        load_slowly<T>(v.codes, at, n, 4, w);
 }
 
 /* The eight elements from `at` on, a multiple of 8. w has 8 words for F32, 4
@@ -154,26 +243,33 @@ M2C_INLINE void load_octet(const m2c_u8 *codes, m2c_u32 at, m2c_u32 n, bool is_a
     } else if (T == M2C_K_I4) {
         w[0] = ld<m2c_u32>(p);
     } else if (T == M2C_K_I8) {
-        uint2 v = ld<uint2>(p);
-        w[0] = v.x;
-        w[1] = v.y;
+        load_two(p, w);
     } else {
 #pragma unroll
-        for (int k = 0; k < weights<T>::octet_bytes / 16; k++) {
-            uint4 v = ld_stream(p + 16 * k);
-            w[4 * k] = v.x;
-            w[4 * k + 1] = v.y;
-            w[4 * k + 2] = v.z;
-            w[4 * k + 3] = v.w;
-        }
+        for (int k = 0; k < weights<T>::octet_bytes / 16; k++)
+            load_four(p + 16 * k, w + 4 * k);
     }
+}
+
+/* An octet of a nested code: w has 4 words for P16, 2 for P8. */
+template <int T>
+M2C_INLINE void load_planes(const vec &v, m2c_u32 at, m2c_u32 n, bool is_aligned, m2c_u32 *w)
+{
+    if (!is_aligned || at + 8 > n) {
+        load_planes_slowly<T>(v, at, n, 1, w);
+        return;
+    }
+    w[0] = ld<m2c_u32>(v.codes + at / 2);
+    w[1] = ld<m2c_u32>(v.d4 + at / 2);
+    if constexpr (T == M2C_K_P16)
+        load_two(v.d8 + at, w + 2);
 }
 
 /* Values of an octet's codes, without their scale. */
 template <int T> M2C_INLINE void octet_values(const m2c_u32 *w, float c[8])
 {
-    quad_of<T>(w, 0, c);
-    quad_of<T>(w, 1, c + 4);
+    quad_of<T>(w, 8, 0, c);
+    quad_of<T>(w, 8, 1, c + 4);
 }
 
 #endif

@@ -164,6 +164,10 @@ static int check_unit(const struct m2c_ffn_unit *u, struct m2c_err *err)
         if ((unsigned)u->cls[c].type >= M2C_N_TYPES)
             return m2c_fail(err, -EINVAL, "class %u: type %d does not exist", c,
                             (int)u->cls[c].type);
+        for (unsigned p = 0; p + 1 < m2c_type_planes(u->cls[c].type); p++)
+            if (u->cls[c].base.buf && !u->cls[c].plane[p].base.buf)
+                return m2c_fail(err, -EINVAL, "class %u: type %s without its plane %u", c,
+                                m2c_type_name(u->cls[c].type), p + 1);
     }
     return 0;
 }

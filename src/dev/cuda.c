@@ -20,7 +20,8 @@
  * the ops. */
 _Static_assert((int)M2C_K_F32 == M2C_F32 && (int)M2C_K_F16 == M2C_F16 &&
                    (int)M2C_K_BF16 == M2C_BF16 && (int)M2C_K_I8 == M2C_I8 &&
-                   (int)M2C_K_I4 == M2C_I4,
+                   (int)M2C_K_I4 == M2C_I4 && (int)M2C_K_P16 == M2C_P16 &&
+                   (int)M2C_K_P8 == M2C_P8,
                "types");
 _Static_assert((int)M2C_K_SILU == M2C_ACT_SILU && (int)M2C_K_GELU == M2C_ACT_GELU &&
                    (int)M2C_K_RELU == M2C_ACT_RELU,

@@ -207,6 +207,11 @@ static void unit_of(const struct m2c_ffn_unit *u, struct m2c_k_unit *out)
         k->type = (m2c_u32)c->type;
         memcpy(k->code_off, c->code_off, sizeof k->code_off);
         memcpy(k->scale_off, c->scale_off, sizeof k->scale_off);
+        for (unsigned p = 0; p + 1 < m2c_type_planes(c->type); p++) {
+            k->plane[p].base = m2c_cuda_at(c->plane[p].base);
+            k->plane[p].stride = c->plane[p].stride;
+            memcpy(k->plane[p].off, c->plane[p].off, sizeof k->plane[p].off);
+        }
     }
 }
 
@@ -299,9 +304,10 @@ bool m2c_cuda_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type 
     switch (op) {
     case M2C_OP_EMBED:
     case M2C_OP_MATMUL:
+        return (unsigned)type <= M2C_I4;
     case M2C_OP_FFN_UP:
     case M2C_OP_FFN_DOWN:
-        return (unsigned)type <= M2C_I4;
+        return (unsigned)type <= M2C_P8;
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION:
         return type == M2C_F32 || type == M2C_F16;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a kernel of kernels/cl is told, beside its memory: one struct an op,
  * read by the C compiler and by the device's. All members are 4 or 8 bytes and
- * lie on multiples of their size, so that both see one layout.
+ * lie on multiples of their size, so that both see one layout. (Single bytes come
+ * in fours.) A device must take 1024 bytes of arguments, no more.
  *
  * Memory operands are offsets in bytes into the allocation that the kernel
  * gets by itself. Weights may lie in several allocations, "windows"
@@ -20,7 +21,8 @@
 #define M2C_CL_U8 uint8_t
 #endif
 
-#define M2C_CL_WINDOWS 8
+/* Four classes of three planes, each in a buffer of its own. */
+#define M2C_CL_WINDOWS 12
 #define M2C_CL_CLASSES 8
 
 /* struct m2c_neuron_ref of ops/op.h. */
@@ -43,10 +45,19 @@ struct m2c_cl_matrix {
     M2C_CL_U32 al; /* every row begins at a multiple of 16 bytes */
 };
 
+/* Vector v of the op (phase A: gate, up; phase B: down) of slot s has its codes at
+ * base + s * stride + off[v] from window `window` on. */
+struct m2c_cl_slots {
+    M2C_CL_U64 base;
+    M2C_CL_U32 stride, off[2];
+    M2C_CL_U8 window, shift, pad[2];
+};
+
+/* Scales lie in the slots of the codes; a nested code has further planes. */
 struct m2c_cl_class {
-    M2C_CL_U64 base, stride;
-    M2C_CL_U32 code_off[3], scale_off[3];
-    M2C_CL_U32 type, window, shift, al;
+    struct m2c_cl_slots slots, plane[2];
+    M2C_CL_U32 scale_off[2];
+    M2C_CL_U32 type, al;
 };
 
 struct m2c_cl_unit {

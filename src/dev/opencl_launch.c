@@ -9,6 +9,8 @@
 #include <string.h>
 
 _Static_assert(M2C_CL_CLASSES == M2C_FFN_CLASSES, "as in ops/op.h");
+_Static_assert(sizeof(struct m2c_cl_ffn_up) + (M2C_CL_WINDOWS + 3) * sizeof(cl_mem) <= 1024,
+               "what every device takes as arguments");
 
 /* Arguments of one launch, in the order of the kernel's parameters. */
 struct args {
@@ -117,33 +119,50 @@ static int add_matrix(struct args *a, const char *name, const struct m2c_tensor 
     return r;
 }
 
-static int add_unit(struct args *a, const struct m2c_ffn_unit *u, struct m2c_cl_unit *out,
-                    struct m2c_err *err)
+/* Slots with `n` vectors of each neuron, from off[0] on; *al is kept where all
+ * of them begin at multiples of 16 bytes. */
+static int add_slots(struct args *a, struct m2c_mem base, size_t stride, const uint32_t *off,
+                     unsigned n, struct m2c_cl_slots *out, uint32_t *al, struct m2c_err *err)
 {
+    uint32_t window = 0, shift = 0;
+    if (stride > UINT32_MAX)
+        return m2c_fail(err, -ENOTSUP, "slots of %zu bytes", stride);
+    int r = add_windows(a, "unit", base, base.buf->bytes - base.off, stride, &window,
+                        &out->base, &shift, err);
+    out->stride = (uint32_t)stride;
+    out->window = (uint8_t)window;
+    out->shift = (uint8_t)shift;
+    *al = *al && aligned(stride) && aligned(out->base);
+    for (unsigned v = 0; v < n; v++) {
+        out->off[v] = off[v];
+        *al = *al && aligned(off[v]);
+    }
+    return r;
+}
+
+/* Vectors [first, first + n) of every neuron are what the op reads. */
+static int add_unit(struct args *a, const struct m2c_ffn_unit *u, unsigned first, unsigned n,
+                    struct m2c_cl_unit *out, struct m2c_err *err)
+{
+    int r = 0;
     *out = (struct m2c_cl_unit){.dim = u->dim,
                                 .has_gate = u->has_gate,
                                 .act = (uint32_t)u->act,
                                 .act_shift = u->act_shift};
-    for (uint32_t i = 0; i < u->n_classes; i++) {
+    for (uint32_t i = 0; i < u->n_classes && r == 0; i++) {
         const struct m2c_ffn_class *k = &u->cls[i];
         struct m2c_cl_class *o = &out->cls[i];
-        *o = (struct m2c_cl_class){.stride = k->stride, .type = (uint32_t)k->type};
-        bool al = aligned(k->stride);
-        for (int v = 0; v < M2C_FFN_VECTORS; v++) {
-            o->code_off[v] = k->code_off[v];
-            o->scale_off[v] = k->scale_off[v];
-            al = al && aligned(k->code_off[v]);
-        }
+        *o = (struct m2c_cl_class){.type = (uint32_t)k->type, .al = 1};
+        memcpy(o->scale_off, k->scale_off + first, n * sizeof(uint32_t));
         if (!k->base.buf) /* a class without slots */
             continue;
-        int r = add_windows(a, "unit", k->base, k->base.buf->bytes - k->base.off, k->stride,
-                            &o->window, &o->base, &o->shift, err);
-        if (r < 0)
-            return r;
-        o->al = al && aligned(o->base);
+        r = add_slots(a, k->base, k->stride, k->code_off + first, n, &o->slots, &o->al, err);
+        for (unsigned p = 0; p + 1 < m2c_type_planes(k->type) && r == 0; p++)
+            r = add_slots(a, k->plane[p].base, k->plane[p].stride, k->plane[p].off + first, n,
+                          &o->plane[p], &o->al, err);
     }
     end_windows(a);
-    return 0;
+    return r;
 }
 
 /* ---- enqueuing ---- */
@@ -311,7 +330,7 @@ static int do_ffn_up(struct args *a, const struct m2c_ffn_up_args *u, struct m2c
     const uint64_t x_row = (uint64_t)u->unit->dim * 4, h_row = (uint64_t)u->n * 4;
     struct m2c_cl_ffn_up p = {.n = u->n, .pass = u->pass};
     PARAMS(a, p);
-    int r = add_unit(a, u->unit, &p.unit, err);
+    int r = add_unit(a, u->unit, 0, 2, &p.unit, err);
     r = r < 0 ? r : add_mem(a, "x", u->x, u->rows * x_row, false, &p.x, err);
     r = r < 0 ? r
               : add_mem(a, "list", u->list, (uint64_t)u->n * sizeof(struct m2c_cl_ref), false,
@@ -329,7 +348,7 @@ static int do_ffn_down(struct args *a, const struct m2c_ffn_down_args *d, struct
     struct m2c_cl_ffn_down p = {
         .n = d->n, .seg_neurons = d->seg_neurons, .segments = segments};
     PARAMS(a, p);
-    int r = add_unit(a, u, &p.unit, err);
+    int r = add_unit(a, u, 2, 1, &p.unit, err);
     r = r < 0 ? r
               : add_mem(a, "list", d->list, (uint64_t)d->n * sizeof(struct m2c_cl_ref), false,
                         &p.list, err);
@@ -415,9 +434,10 @@ bool m2c_cl_supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type ty
     switch (op) {
     case M2C_OP_EMBED:
     case M2C_OP_MATMUL:
+        return (unsigned)type <= M2C_I4;
     case M2C_OP_FFN_UP:
     case M2C_OP_FFN_DOWN:
-        return (unsigned)type <= M2C_I4;
+        return (unsigned)type <= M2C_P8;
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION:
         return type == M2C_F32 || type == M2C_F16;

@@ -15,7 +15,8 @@
 
 extern const struct m2c_embed m2c_cl_sources[];
 
-_Static_assert(M2C_F32 == 0 && M2C_F16 == 1 && M2C_BF16 == 2 && M2C_I8 == 3 && M2C_I4 == 4,
+_Static_assert(M2C_F32 == 0 && M2C_F16 == 1 && M2C_BF16 == 2 && M2C_I8 == 3 &&
+                   M2C_I4 == 4 && M2C_P16 == 5 && M2C_P8 == 6,
                "as in kernels/cl/common.cl");
 _Static_assert(M2C_ACT_SILU == 0 && M2C_ACT_GELU == 1 && M2C_ACT_RELU == 2,
                "as in kernels/cl/ffn.cl");
@@ -31,6 +32,7 @@ enum { FORMAT = 1, MAX_FILES = 4, TEXTS = 2 * MAX_FILES };
 static const struct {
     const char *kernel[2], *file[3]; /* after opencl_args.h and common.cl */
     bool wide;                       /* a team is the whole work-group */
+    bool nested;                     /* weights may be nested codes */
 } programs[M2C_CL_PROGRAMS] = {
     [M2C_OP_FILL] = {{"fill"}, {"fill.cl"}, false},
     [M2C_OP_EMBED] = {{"embed"}, {"embed.cl"}, false},
@@ -39,8 +41,8 @@ static const struct {
     [M2C_OP_ROPE] = {{"rope"}, {"rope.cl"}, false},
     [M2C_OP_KV_APPEND] = {{"kv_append"}, {"kv_append.cl"}, false},
     [M2C_OP_ATTENTION] = {{"attention"}, {"attention.cl"}, true},
-    [M2C_OP_FFN_UP] = {{"ffn_up", "ffn_up_rows"}, {"ffn.cl", "ffn_up.cl"}, false},
-    [M2C_OP_FFN_DOWN] = {{"ffn_down", "ffn_down_rows"}, {"ffn.cl", "ffn_down.cl"}, false},
+    [M2C_OP_FFN_UP] = {{"ffn_up", "ffn_up_rows"}, {"ffn.cl", "ffn_up.cl"}, false, true},
+    [M2C_OP_FFN_DOWN] = {{"ffn_down", "ffn_down_rows"}, {"ffn.cl", "ffn_down.cl"}, false, true},
     [M2C_OP_FFN_SUM] = {{"ffn_sum"}, {"ffn_sum.cl"}, false},
     [M2C_OP_ARGMAX] = {{"argmax"}, {"argmax.cl"}, true},
     [M2C_OP_SELECT] = {{"select_best"}, {"select.cl"}, true},
@@ -83,9 +85,9 @@ static int collect(const struct m2c_cl *c, unsigned which, struct build *b,
         r = add_file(b, programs[which].file[i], err);
     snprintf(b->options, sizeof(b->options),
              "-cl-std=CL1.2 -DM2C_LANES=%u -DM2C_TEAMS=%u -DM2C_WIDE=%u -DM2C_ROWS=%u "
-             "-DM2C_COLUMNS=%u -DM2C_FMA=%d",
+             "-DM2C_COLUMNS=%u -DM2C_FMA=%d -DM2C_NESTED=%d",
              wide ? s->wide : s->lanes, wide ? 1 : s->teams, s->wide, (unsigned)M2C_CL_ROWS,
-             s->columns, s->fma);
+             s->columns, s->fma, programs[which].nested);
     return r;
 }
 

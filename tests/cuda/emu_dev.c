@@ -22,13 +22,14 @@
 _Static_assert(sizeof(struct m2c_k_ref) == sizeof(struct m2c_neuron_ref), "one list");
 _Static_assert(M2C_K_F32 == (int)M2C_F32 && M2C_K_F16 == (int)M2C_F16 &&
                    M2C_K_BF16 == (int)M2C_BF16 && M2C_K_I8 == (int)M2C_I8 &&
-                   M2C_K_I4 == (int)M2C_I4,
+                   M2C_K_I4 == (int)M2C_I4 && M2C_K_P16 == (int)M2C_P16 &&
+                   M2C_K_P8 == (int)M2C_P8,
                "the kernels' types");
 _Static_assert(M2C_K_SILU == (int)M2C_ACT_SILU && M2C_K_GELU == (int)M2C_ACT_GELU &&
                    M2C_K_RELU == (int)M2C_ACT_RELU,
                "the kernels' activations");
 
-enum { MAX_RANGES = 16 };
+enum { MAX_RANGES = 32 };
 
 /* One op on its way to the kernels. */
 struct run {
@@ -191,6 +192,18 @@ static void run_attention(struct run *run, const struct m2c_attention_args *a)
     free(part.host);
 }
 
+/* A further plane: inside the slots of the first one, or apart. */
+static void set_plane(struct run *run, const struct m2c_ffn_class *c, unsigned p,
+                      uint64_t slots, struct m2c_k_plane *k)
+{
+    const struct m2c_ffn_plane *from = &c->plane[p];
+    const bool inside = from->base.buf == c->base.buf && from->stride == c->stride &&
+                        from->base.off - c->base.off < c->stride;
+    k->base = at(run, from->base, inside ? 0 : slots * from->stride);
+    k->stride = from->stride;
+    memcpy(k->off, from->off, sizeof(from->off));
+}
+
 /* A class's slots, as far as the list names them. */
 static void set_unit(struct run *run, const struct m2c_ffn_unit *u,
                      const struct m2c_neuron_ref *list, uint32_t n, struct m2c_k_unit *k)
@@ -212,6 +225,8 @@ static void set_unit(struct run *run, const struct m2c_ffn_unit *u,
         k->cls[c].type = (m2c_u32)from->type;
         memcpy(k->cls[c].code_off, from->code_off, sizeof(from->code_off));
         memcpy(k->cls[c].scale_off, from->scale_off, sizeof(from->scale_off));
+        for (unsigned p = 0; p + 1 < m2c_type_planes(from->type); p++)
+            set_plane(run, from, p, slots, &k->cls[c].plane[p]);
     }
 }
 
@@ -393,9 +408,9 @@ static bool supports(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type ty
     (void)dev;
     switch (op) {
     case M2C_OP_EMBED:
-    case M2C_OP_MATMUL:
+    case M2C_OP_MATMUL: return (unsigned)type <= M2C_I4;
     case M2C_OP_FFN_UP:
-    case M2C_OP_FFN_DOWN: return (unsigned)type <= M2C_I4;
+    case M2C_OP_FFN_DOWN: return (unsigned)type <= M2C_P8;
     case M2C_OP_KV_APPEND:
     case M2C_OP_ATTENTION: return type == M2C_F32 || type == M2C_F16;
     default: return type == M2C_F32;

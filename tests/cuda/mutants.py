@@ -31,6 +31,9 @@ MUTANTS = [
      "exists = out < a.outs", "exists = out <= a.outs", "matmul"),
     ("ffn_up", "any", "sums that depend on what is beside: no row of its own",
      "if (lane_id() == (m2c_u32)r) {", "if (lane_id() <= (m2c_u32)r) {", "ffn_up"),
+    ("ffn_down", "any", "a plane that is not read: a P16 loaded as if it were a P8",
+     "case M2C_K_P16: load_typed<M2C_K_P16>", "case M2C_K_P16: load_typed<M2C_K_P8>",
+     "ffn_down"),
 ]
 
 

@@ -231,6 +231,13 @@ static void senseless(void **state)
     e.unit.n_classes = 0;
     assert_int_equal(m2c_call_check(&dev, &e.call, NULL), -EINVAL);
     e.unit.n_classes = 1;
+    struct m2c_buf slots = {.bytes = 4096};
+    e.unit.cls[0] = (struct m2c_ffn_class){.type = M2C_P16, .base = {&slots, 0}};
+    e.unit.cls[0].plane[0].base.buf = &slots;
+    assert_int_equal(m2c_call_check(&dev, &e.call, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, "p16 without its plane 2"));
+    e.unit.cls[0].type = M2C_P8;
+    assert_int_equal(m2c_call_check(&dev, &e.call, NULL), 0);
     e.unit.cls[0].type = (enum m2c_type)77;
     assert_int_equal(m2c_call_check(&dev, &e.call, NULL), -EINVAL);
     e.call.u.ffn_up.unit = NULL;
