@@ -233,8 +233,7 @@ int m2c_engine_gate(struct m2c_engine *e, uint32_t layer, float *out, struct m2c
 {
     if (!e->shadow)
         return m2c_fail(err, -EINVAL, "the engine has no shadow of gate and up");
-    m2c_shadow_gate(e->shadow, layer, out);
-    return 0;
+    return m2c_shadow_gate(e->shadow, e->queue, layer, out, err);
 }
 
 void m2c_engine_watch(struct m2c_engine *e, m2c_truth_fn fn, void *ctx)

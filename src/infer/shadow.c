@@ -55,19 +55,24 @@ static enum m2c_place place_of(const struct m2c_dev *dev)
 
 enum { RUN = 512 }; /* records read at once */
 
+static int copy_now(struct m2c_queue *queue, const struct m2c_copy *c, struct m2c_err *err)
+{
+    struct m2c_event *ev = NULL;
+    int r = m2c_queue_copy(queue, c, 1, err);
+    if (r == 0)
+        r = m2c_queue_record(queue, &ev, err);
+    if (r == 0)
+        r = m2c_event_wait(ev, NULL, err);
+    m2c_event_free(ev);
+    return r;
+}
+
 /* `bytes` of the stage to where they belong; to the end. */
 static int upload(struct m2c_shadow *sh, struct m2c_mem dst, size_t bytes,
                   struct m2c_err *err)
 {
     struct m2c_copy c = {dst, {sh->stage, 0}, bytes};
-    struct m2c_event *ev = NULL;
-    int r = m2c_queue_copy(sh->queue, &c, 1, err);
-    if (r == 0)
-        r = m2c_queue_record(sh->queue, &ev, err);
-    if (r == 0)
-        r = m2c_event_wait(ev, NULL, err);
-    m2c_event_free(ev);
-    return r;
+    return copy_now(sh->queue, &c, err);
 }
 
 /* The heads of n neurons' records that lie in `run`, from neuron `first` on. */
@@ -238,14 +243,14 @@ void m2c_shadow_close(struct m2c_shadow *sh)
     free(sh);
 }
 
-/* The widest class as it lies in the layer's buffer. */
-static void set_class(const struct m2c_shadow *sh, uint32_t layer,
+/* The widest class as it lies in a layer's buffer. */
+static void set_class(const struct m2c_shadow *sh, const struct m2c_buf *buf,
                       struct m2c_ffn_class *out)
 {
     const struct m2c_layout *layout = m2c_store_layout(sh->s);
     struct m2c_parts parts = {0};
     for (uint32_t p = 0; p < layout->n_parts; p++) {
-        parts.base[p] = (struct m2c_mem){sh->buf[layer], sh->part_off[p]};
+        parts.base[p] = (struct m2c_mem){buf, sh->part_off[p]};
         parts.stride[p] = head_bytes(sh->s, p);
         parts.geom[p] = *m2c_store_record(sh->s, p);
     }
@@ -255,7 +260,7 @@ static void set_class(const struct m2c_shadow *sh, uint32_t layer,
 int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t layer,
                      struct m2c_mem x, const float **truth, struct m2c_err *err)
 {
-    set_class(sh, layer, &sh->unit.cls[0]);
+    set_class(sh, sh->buf[layer], &sh->unit.cls[0]);
     struct m2c_call call = {.op = M2C_OP_FFN_UP};
     call.u.ffn_up = (struct m2c_ffn_up_args){.unit = &sh->unit,
                                              .x = x,
@@ -283,10 +288,10 @@ int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t la
     return 0;
 }
 
-void m2c_shadow_gate(const struct m2c_shadow *sh, uint32_t layer, float *out)
+static void decode_gate(const struct m2c_shadow *sh, const struct m2c_buf *buf, float *out)
 {
     struct m2c_ffn_class c;
-    set_class(sh, layer, &c);
+    set_class(sh, buf, &c);
     const int v = sh->unit.has_gate ? 0 : 1;
     const unsigned planes = m2c_type_planes(c.type);
     for (uint32_t i = 0; i < sh->n; i++) {
@@ -298,4 +303,25 @@ void m2c_shadow_gate(const struct m2c_shadow *sh, uint32_t layer, float *out)
         }
         m2c_decode_planes(c.type, &in, sh->unit.dim, out + (size_t)i * sh->unit.dim);
     }
+}
+
+/* Where the CPU cannot see the device's memory, from a copy of the layer that
+ * lives for the call: this is for training, not for tokens. */
+int m2c_shadow_gate(struct m2c_shadow *sh, struct m2c_queue *queue, uint32_t layer,
+                    float *out, struct m2c_err *err)
+{
+    struct m2c_buf *seen = sh->buf[layer];
+    int r = 0;
+    if (!seen->host) {
+        r = m2c_dev_alloc(sh->dev, M2C_PLACE_PINNED, sh->bytes, &seen, err);
+        if (r < 0)
+            return r;
+        struct m2c_copy c = {{seen, 0}, {sh->buf[layer], 0}, sh->bytes};
+        r = copy_now(queue, &c, err);
+    }
+    if (r == 0)
+        decode_gate(sh, seen, out);
+    if (seen != sh->buf[layer])
+        m2c_dev_free(sh->dev, seen);
+    return r;
 }

@@ -21,7 +21,9 @@ void m2c_shadow_close(struct m2c_shadow *sh); /* accepts NULL */
 M2C_MUST_USE int m2c_shadow_truth(struct m2c_shadow *sh, struct m2c_queue *queue,
                                   uint32_t layer, struct m2c_mem x, const float **truth,
                                   struct m2c_err *err);
-/* Vector 0 (1 where there is no gate) of every neuron, decoded: f32[n][dim]. */
-void m2c_shadow_gate(const struct m2c_shadow *sh, uint32_t layer, float *out);
+/* Vector 0 (1 where there is no gate) of every neuron, decoded: f32[n][dim]. Waits
+ * for what is on the queue. */
+M2C_MUST_USE int m2c_shadow_gate(struct m2c_shadow *sh, struct m2c_queue *queue,
+                                 uint32_t layer, float *out, struct m2c_err *err);
 
 #endif

@@ -243,6 +243,43 @@ static void allocations_change_nothing(void **state)
     same(want, run(&cfg, &misses), "small allocations");
 }
 
+/* The gate of a layer as an engine on this device decodes it; for free(). */
+static float *gate_on(const struct m2c_dev_cfg *dev, uint32_t layer, size_t *n)
+{
+    struct m2c_engine_cfg cfg;
+    struct m2c_engine *e;
+    struct m2c_err err = {0};
+    const struct m2c_model_cfg *m = m2c_store_cfg(model.store);
+    base_cfg(.4, &cfg);
+    cfg.dev = *dev;
+    if (m2c_engine_open(&e, model.store, &cfg, &err) < 0)
+        fail_msg("open: %s", err.msg);
+    *n = (size_t)m->hidden * m->dim;
+    float *gate = malloc(*n * sizeof(*gate));
+    assert_non_null(gate);
+    if (m2c_engine_gate(e, layer, gate, &err) < 0)
+        fail_msg("gate: %s", err.msg);
+    m2c_engine_close(e);
+    return gate;
+}
+
+/* Whether or not the CPU sees the device's memory. */
+static void gate_is_the_stores(void **state)
+{
+    struct m2c_dev_cfg cpu;
+    (void)state;
+    m2c_dev_reference_cfg(&device, &cpu);
+    size_t n, n_cpu;
+    const uint32_t layer = m2c_store_cfg(model.store)->layers - 1;
+    float *got = gate_on(&device, layer, &n), *want = gate_on(&cpu, layer, &n_cpu);
+    assert_int_equal(n, n_cpu);
+    assert_memory_equal(got, want, n * sizeof(*got));
+    for (size_t i = 0; i < n && want[i] == 0; i++)
+        assert_true(i + 1 < n); /* else there is nothing to compare */
+    free(got);
+    free(want);
+}
+
 static void parse(int argc, char **argv)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -295,6 +332,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(arrangements_are_alike),
         cmocka_unit_test(classes_do_change_numbers),
         cmocka_unit_test(allocations_change_nothing),
+        cmocka_unit_test(gate_is_the_stores),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     model_close(&model);
