@@ -50,6 +50,8 @@ struct launch {
     const m2c_emu_kernel *kernel;
     const void *args;
     unsigned threads, arrived, done;
+    thread *order[MAX_THREADS]; /* of the threads in a pass over the block */
+    unsigned turn;              /* in it, of the one that runs */
     thread *now;
     bool failed;
     char *err;
@@ -122,13 +124,45 @@ void m2c_emu_check(const void *p, size_t bytes, bool write)
 
 /* ---- waiting ---- */
 
+/* The next one that can go on in this pass, from l->turn on, or NULL; it is who
+ * runs then. */
+static thread *next(launch *l)
+{
+    for (; l->turn < l->threads; l->turn++) {
+        thread *t = l->order[l->turn];
+        if (t->state == READY) {
+            l->now = t;
+            m2c_emu_now.thread = t->index;
+            return t;
+        }
+    }
+    return nullptr;
+}
+
+/* The next one goes on, without a way over the host, which is half of what a
+ * kernel costs here. */
+static void give_way(thread *me)
+{
+    running->turn++;
+    thread *t = next(running);
+    if (t)
+        m2c_fiber_pass(&me->fiber, &t->fiber);
+    else
+        m2c_fiber_leave(&me->fiber);
+}
+
 static void wait_here(enum state s, const char *file, int line)
 {
     thread *t = running->now;
     t->state = s;
     t->file = file;
     t->line = line;
-    m2c_fiber_leave(&t->fiber);
+    give_way(t);
+}
+
+static bool same_place(const thread &t, const char *file, int line)
+{
+    return t.line == line && (t.file == file || strcmp(t.file, file) == 0);
 }
 
 void m2c_emu_sync(const char *file, int line)
@@ -143,7 +177,7 @@ void m2c_emu_sync(const char *file, int line)
         thread &t = pool[i];
         if (&t == l->now)
             continue;
-        if (t.line != line || strcmp(t.file, file) != 0)
+        if (!same_place(t, file, line))
             fault("at the barrier of %s:%d while thread %u is at that of %s:%d", file, line,
                   i, t.file, t.line);
         t.state = READY;
@@ -164,7 +198,7 @@ static void meet_warp(const char *file, int line)
         thread &t = pool[i];
         if (&t == l->now)
             continue;
-        if (t.line != line || strcmp(t.file, file) != 0)
+        if (!same_place(t, file, line))
             fault("at %s:%d while lane %u is at %s:%d", file, line, i - first, t.file,
                   t.line);
         t.state = READY;
@@ -195,7 +229,7 @@ static void thread_main(void *)
     l = running;
     l->now->state = DONE;
     l->done++;
-    m2c_fiber_leave(&l->now->fiber);
+    give_way(l->now);
 }
 
 /* Thread k of a pass: an order of its own for each block. */
@@ -244,28 +278,19 @@ static void run_block(launch *l, unsigned number, size_t dynamic)
     if (dynamic)
         memset(m2c_emu_now.dynamic, POISON, dynamic);
     for (unsigned i = 0; i < l->threads; i++) {
+        l->order[i] = &pool[nth(number, i, l->threads)];
         pool[i].state = READY;
         pool[i].shared = 0;
         warps[i / M2C_K_WARP].arrived = 0;
         m2c_fiber_begin(&pool[i].fiber, thread_main, nullptr);
     }
-    while (l->done < l->threads) {
-        bool any = false;
-        for (unsigned k = 0; k < l->threads; k++) {
-            thread &t = pool[nth(number, k, l->threads)];
-            if (t.state != READY)
-                continue;
-            any = true;
-            l->now = &t;
-            m2c_emu_now.thread = t.index;
-            m2c_fiber_enter(&t.fiber);
-            if (l->failed)
-                return;
-        }
-        if (!any) {
+    while (l->done < l->threads && !l->failed) {
+        l->turn = 0;
+        thread *t = next(l);
+        if (t)
+            m2c_fiber_enter(&t->fiber); /* until the pass is over, or a fault */
+        else
             stuck(l);
-            return;
-        }
     }
 }
 
@@ -312,7 +337,12 @@ int m2c_emu_launch(const m2c_emu_kernel *k, const unsigned grid[3], const unsign
     if (!dynamic || !args)
         return -ENOMEM;
     memcpy(args.get(), params, param_bytes);
-    launch l = {k, args.get(), (unsigned)threads, 0, 0, nullptr, false, err, err_n};
+    launch l = {};
+    l.kernel = k;
+    l.args = args.get();
+    l.threads = (unsigned)threads;
+    l.err = err;
+    l.err_n = err_n;
     running = &l;
     m2c_emu_now.grid_size = {grid[0], grid[1], grid[2]};
     m2c_emu_now.block_size = {block[0], block[1], block[2]};

@@ -22,7 +22,10 @@
 #include <sanitizer/common_interface_defs.h>
 static const void *host_stack; /* of who enters fibers */
 static size_t host_bytes;
+static bool from_host;
 #endif
+
+static void *host; /* as m2c_fiber.sp, of who entered a fiber */
 
 int m2c_fiber_make(m2c_fiber *f, size_t stack_bytes)
 {
@@ -41,7 +44,13 @@ int m2c_fiber_make(m2c_fiber *f, size_t stack_bytes)
 static void arrived(m2c_fiber *f)
 {
 #if FIBER_ASAN
-    __sanitizer_finish_switch_fiber(f->fake, &host_stack, &host_bytes);
+    const void *stack; /* of whoever was left */
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(f->fake, &stack, &bytes);
+    if (from_host) {
+        host_stack = stack;
+        host_bytes = bytes;
+    }
 #else
     (void)f;
 #endif
@@ -101,11 +110,12 @@ void m2c_fiber_enter(m2c_fiber *f)
 {
 #if FIBER_ASAN
     void *fake;
+    from_host = true;
     __sanitizer_start_switch_fiber(&fake, f->stack, f->bytes);
-    m2c_fiber_switch(&f->back, f->sp);
+    m2c_fiber_switch(&host, f->sp);
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #else
-    m2c_fiber_switch(&f->back, f->sp);
+    m2c_fiber_switch(&host, f->sp);
 #endif
 }
 
@@ -114,7 +124,17 @@ void m2c_fiber_leave(m2c_fiber *f)
 #if FIBER_ASAN
     __sanitizer_start_switch_fiber(&f->fake, host_stack, host_bytes);
 #endif
-    m2c_fiber_switch(&f->sp, f->back);
+    m2c_fiber_switch(&f->sp, host);
+    arrived(f);
+}
+
+void m2c_fiber_pass(m2c_fiber *f, m2c_fiber *to)
+{
+#if FIBER_ASAN
+    from_host = false;
+    __sanitizer_start_switch_fiber(&f->fake, to->stack, to->bytes);
+#endif
+    m2c_fiber_switch(&f->sp, to->sp);
     arrived(f);
 }
 
@@ -157,9 +177,10 @@ void m2c_fiber_enter(m2c_fiber *f)
 {
 #if FIBER_ASAN
     void *fake;
+    from_host = true;
     __sanitizer_start_switch_fiber(&fake, f->stack, f->bytes);
 #endif
-    swapcontext(context(f->back), context(f->sp));
+    swapcontext(context(host), context(f->sp));
 #if FIBER_ASAN
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
@@ -170,7 +191,17 @@ void m2c_fiber_leave(m2c_fiber *f)
 #if FIBER_ASAN
     __sanitizer_start_switch_fiber(&f->fake, host_stack, host_bytes);
 #endif
-    swapcontext(context(f->sp), context(f->back));
+    swapcontext(context(f->sp), context(host));
+    arrived(f);
+}
+
+void m2c_fiber_pass(m2c_fiber *f, m2c_fiber *to)
+{
+#if FIBER_ASAN
+    from_host = false;
+    __sanitizer_start_switch_fiber(&f->fake, to->stack, to->bytes);
+#endif
+    swapcontext(context(f->sp), context(to->sp));
     arrived(f);
 }
 

@@ -9,8 +9,7 @@
 struct m2c_fiber {
     void *stack;
     size_t bytes;
-    void *sp;    /* x86-64: where it left off; else a ucontext_t */
-    void *back;  /* the same of who entered it */
+    void *sp; /* x86-64: where it left off; else a ucontext_t */
     void (*run)(void *);
     void *arg;
     void *fake; /* AddressSanitizer's, of the fiber */
@@ -21,7 +20,9 @@ int m2c_fiber_make(m2c_fiber *f, size_t stack_bytes);
 /* The next m2c_fiber_enter calls run(arg), which must never return. Whatever
  * the fiber did before is forgotten. */
 void m2c_fiber_begin(m2c_fiber *f, void (*run)(void *), void *arg);
-void m2c_fiber_enter(m2c_fiber *f); /* returns when the fiber leaves */
+void m2c_fiber_enter(m2c_fiber *f); /* returns when a fiber leaves */
 void m2c_fiber_leave(m2c_fiber *f); /* from within; returns when it is entered again */
+/* From within f: leaves, and enters `to` in its place. */
+void m2c_fiber_pass(m2c_fiber *f, m2c_fiber *to);
 
 #endif
