@@ -101,6 +101,7 @@ int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
     put(&p, "widened", NULL, per((double)c.widened, tokens));
     put(&p, "waves", NULL, per((double)c.waves, tokens));
     put(&p, "ffn_bytes_read", NULL, per(ffn_bytes(run->store, s->active), tokens));
+    put(&p, "ssd_registered", NULL, (double)c.ssd_registered);
     p.source = "allocator";
     const struct m2c_dev *dev = m2c_engine_dev(e);
     put(&p, "device_bytes_peak", NULL, (double)m2c_dev_peak(dev, M2C_PLACE_DEVICE));

@@ -32,6 +32,7 @@ const struct m2c_figure m2c_figures[] = {
     {"ssd_bytes_wanted", "B/tok", "SSD to DRAM, asked for", false},
     {"ssd_bytes_moved", "B/tok", "SSD to DRAM, moved, overread included", false},
     {"ssd_requests", "1/tok", "reads issued", false},
+    {"ssd_registered", "B", "DRAM that the I/O engine has registered with the kernel", false},
     {"ffn_bytes_read", "B/tok", "weight bytes of the neurons computed", false},
     {"evictions", "1/tok", "neurons that left a unit for another", false},
     {"reclassed", "1/tok", "neurons that went to slots of another class", false},

@@ -46,6 +46,7 @@ struct m2c_dram {
     uint32_t reached;   /* the pass's current layer */
     struct m2c_tier_counters count;
     struct m2c_io_counters io_base;
+    uint64_t registered; /* bytes of the blocks that the engine has pinned */
 };
 
 static int open_blocks(struct m2c_dram *d, struct m2c_err *err)
@@ -56,6 +57,19 @@ static int open_blocks(struct m2c_dram *d, struct m2c_err *err)
         r = m2c_dev_alloc(d->dev, M2C_PLACE_PINNED, d->block_bytes, &d->blocks[b].buf, err);
     }
     return r;
+}
+
+/* Tells the engine where all of its reads will go. */
+static int name_blocks(struct m2c_dram *d, struct m2c_err *err)
+{
+    struct m2c_io_mem *mem = calloc(d->n_blocks, sizeof *mem);
+    if (!mem)
+        return m2c_fail(err, -ENOMEM, "DRAM tier: out of memory");
+    for (uint32_t b = 0; b < d->n_blocks; b++)
+        mem[b] = (struct m2c_io_mem){d->blocks[b].buf->host, d->block_bytes};
+    d->registered = m2c_io_use_memory(d->io, mem, d->n_blocks);
+    free(mem);
+    return 0;
 }
 
 int m2c_dram_open(struct m2c_dram **out, struct m2c_dev *dev,
@@ -97,6 +111,8 @@ int m2c_dram_open(struct m2c_dram **out, struct m2c_dev *dev,
         r = open_blocks(d, err);
     if (r == 0)
         r = m2c_io_open(&d->io, cfg->engine, m2c_store_path(store), &cfg->io, err);
+    if (r == 0)
+        r = name_blocks(d, err);
     if (r < 0) {
         m2c_dram_close(d);
         return r;
@@ -130,7 +146,10 @@ static int arrived(struct m2c_dram *d, struct extent_read *p, struct m2c_err *er
     b->n_pending--;
     if (p->range.res < 0) {
         m2c_io_range_fail(d->io, &p->range, err);
-        return m2c_fail_in(err, p->range.res, "layer %u, extent %u", p->layer, p->extent);
+        const char *name = m2c_store_arrange(d->store) == M2C_ARRANGE_PART
+                               ? m2c_store_layout(d->store)->part[p->extent].name
+                               : "neurons";
+        return m2c_fail_in(err, p->range.res, "/ffn/%u/%s", p->layer, name);
     }
     bool check = d->verify == M2C_VERIFY_ALWAYS ||
                  (d->verify == M2C_VERIFY_FIRST && !d->verified[p->layer]);
@@ -296,6 +315,7 @@ void m2c_dram_counters(const struct m2c_dram *d, struct m2c_tier_counters *out)
     out->ssd_moved = now.bytes_moved - d->io_base.bytes_moved;
     out->ssd_requests = now.requests - d->io_base.requests;
     out->ssd_wait_ns = now.wait_ns - d->io_base.wait_ns;
+    out->ssd_registered = d->registered;
 }
 
 void m2c_dram_counters_reset(struct m2c_dram *d)

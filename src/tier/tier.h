@@ -122,6 +122,7 @@ struct m2c_tier_counters {
     uint64_t layer_accesses, layer_hits, layer_misses, layer_loads;
     uint64_t hbm_wanted, hbm_moved;   /* DRAM to device */
     uint64_t ssd_wanted, ssd_moved, ssd_requests, ssd_wait_ns;
+    uint64_t ssd_registered; /* no count: bytes of DRAM that the engine has pinned */
 };
 void m2c_tier_counters(const struct m2c_tier *t, struct m2c_tier_counters *out);
 void m2c_tier_counters_reset(struct m2c_tier *t);
