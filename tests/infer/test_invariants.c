@@ -117,9 +117,14 @@ static void tiering_changes_nothing(void **state)
     static const char *const policy[] = {
         "atu", "lru", "random",  "fifo",      "clock", "sieve", "lfu",   "lfuda",
         "2q",  "arc", "s3-fifo", "w-tinylfu", "gdsf",  "score", "window"};
-    static const char *const engine[] = {"libaio", "pread"};
     struct m2c_hash128 first = {0};
     uint64_t misses, most = 0, least = UINT64_MAX;
+    static const char *const all[] = {"libaio", "io_uring", "pread", "mmap"};
+    const char *engine[M2C_COUNTOF(all)];
+    size_t n_engines = 0;
+    for (size_t k = 0; k < M2C_COUNTOF(all); k++)
+        if (m2c_io_probe(all[k], NULL) == 0)
+            engine[n_engines++] = all[k];
     /* coprime to all of the grid's sizes: every value comes */
     int n = 0, step = quick ? 29 : whole_grid && strcmp(arrange, "part") == 0 ? 1 : 7;
     (void)state;
@@ -128,8 +133,8 @@ static void tiering_changes_nothing(void **state)
         char what[128];
         base_cfg(hbm[i % 5], &cfg);
         cfg.tier.hbm_policy = policy[(i / 5 + i) % 15];
-        cfg.tier.engine = engine[i / 15 % 2];
-        cfg.tier.io.direct = i / 15 % 2 == 0;
+        cfg.tier.engine = engine[(i / 15 + i / 60) % (int)n_engines];
+        cfg.tier.io.direct = strstr("libaio io_uring", cfg.tier.engine) != NULL;
         cfg.tier.lookahead = i / 30 % 2 ? 2 : 0;
         if (whole_grid)
             cfg.dev.threads = i / 60 % 2 ? 2 : 1;
