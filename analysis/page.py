@@ -126,7 +126,7 @@ def plot(p):
     wide = " wide" if p.get("wide") else ""
     return (f"<h2>{escape(p['title'])}</h2><figure>{legend(p['legend'])}"
             f'<div class="panels{wide}">{"".join(svg for _, svg in p["panels"])}</div>'
-            f"<figcaption>{escape(p['caption'])}</figcaption></figure>")
+            f"<figcaption>{escape(p['caption'])}</figcaption></figure>{p.get('after', '')}")
 
 
 class Notes:

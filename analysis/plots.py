@@ -2,12 +2,14 @@
 """The plots: each panel is one small SVG that goes into the page; the legend
 is HTML, so that it wraps on a phone and covers nothing.
 
-A plot is {title, caption, panels, legend, wide}; one whose figures no point
+A plot is {title, caption, panels, legend} and perhaps wide and after, HTML below it; one whose figures no point
 has is None."""
 import re
 
 from drawing import COLOURS, DASHES, GREY, HATCHES, MARKERS, cut, draw, plain
 from records import DENSE, axis_text
+from searched import searched
+from sets import overlap, sparsity
 from units import Scale, number, scale_for
 
 TIMES = [("time_attention", "attention, norms, head"), ("time_select", "selection"),
@@ -349,5 +351,6 @@ def all_plots(results):
                 "Neurons that were resident, or coming, when wanted. Higher is better."),
         by_size(results, "moved", "hbm_bytes_moved", "Bytes moved from DRAM to the device",
                 "moved", "Lower is better."),
-        times(results), latency(results)]
+        times(results), latency(results), overlap(results), sparsity(results),
+        searched(results)]
     return [p for p in plots if p]

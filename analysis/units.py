@@ -9,6 +9,7 @@ GRAMS = [("µgCO2", 1e-6), ("mgCO2", 1e-3), ("gCO2", 1.0)]
 LADDERS = {"B": BINARY, "s": SECONDS, "J": JOULES, "gCO2": GRAMS}
 # Shares, which read best in percent.
 SHARES = {"hit_ratio_hbm", "hit_ratio_dram", "active_fraction", "active_true", "overlap", "class_kept",
+          "density", "concentration_80", "never_active",
           "top1_agree", "selector_recall", "selector_recall_true_k", "selector_mass",
           "page_cache", "task_acc", "task_acc_err", "task_acc_norm", "task_acc_norm_err"}
 

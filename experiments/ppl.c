@@ -19,12 +19,7 @@ static int setup(struct m2c_run *run, struct m2c_err *err)
 {
     struct ppl *p = run->priv;
     const struct m2c_settings *c = run->cfg;
-    if (!c->text.file[0])
-        return m2c_fail(err, -EINVAL, "[text] file: no text is named to score");
-    if (!run->tok)
-        return m2c_fail(err, -EINVAL, "%s holds no tokenizer", m2c_store_path(run->store));
-    int r = m2c_text_load(c->text.file, c->text.split, (uint64_t)c->text.tokens, run->tok,
-                          &p->text, err);
+    int r = m2c_run_text(run, &p->text, err);
     if (r == 0)
         r = m2c_run_engine(run, &p->engine, err);
     if (r == 0 && c->text.kl)

@@ -31,6 +31,17 @@ int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *
     return m2c_engine_open(out, run->store, &cfg, err);
 }
 
+int m2c_run_text(struct m2c_run *run, struct m2c_text *out, struct m2c_err *err)
+{
+    const struct m2c_settings *c = run->cfg;
+    if (!c->text.file[0])
+        return m2c_fail(err, -EINVAL, "[text] file: no text is named to score");
+    if (!run->tok)
+        return m2c_fail(err, -EINVAL, "%s holds no tokenizer", m2c_store_path(run->store));
+    return m2c_text_load(c->text.file, c->text.split, (uint64_t)c->text.tokens, run->tok, out,
+                         err);
+}
+
 int m2c_run_samples(struct m2c_run *run, const char *name, const double *values, size_t n,
                     struct m2c_err *err)
 {

@@ -85,6 +85,9 @@ M2C_MUST_USE int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out,
 /* The dense reference: every neuron at the widest class, resident. */
 M2C_MUST_USE int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out,
                                struct m2c_err *err);
+/* The text that [text] names. */
+M2C_MUST_USE int m2c_run_text(struct m2c_run *run, struct m2c_text *out,
+                              struct m2c_err *err);
 /* Figures about tiers, times and selection, per token, from an engine's sums
  * since its last reset. */
 M2C_MUST_USE int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e,

@@ -233,6 +233,42 @@ def missing_figures(tmp):
     page = good(put(tmp, "no-figures", empty), empty)
 
 
+def active_sets(tmp):
+    """overlap, sparsity and ratio have plots of their own."""
+    layers = 3
+    sets = {f"{n}{s}": figure(0.25 + k / 100) for k, n in enumerate(
+        ("overlap_static", "overlap_class_static", "density", "concentration_80", "never_active"))
+        for s in ("", *(f".{i}" for i in range(layers)))}
+    sets.update({f"{n}.{d}{s}": figure(0.5 / d) for n in ("overlap_at", "overlap_class_at")
+                 for d in (1, 2, 5, 20) for s in ("", *(f".{i}" for i in range(layers)))})
+    sets.update({f"{n}.{i}": figure(40.0 + i) for i in range(layers)
+                 for n in ("active_count", "active_count_var", "active_count_var_alone")})
+    some = [record(i, {"selector.kind": k}, **sets) for i, k in enumerate(("oracle", "prev"))]
+    for r in some:
+        r["samples"] = {"concentration": [i / 100 for i in range(101)],
+                        "concentration.0": [i / 100 for i in range(101)]}
+    page = good(put(tmp, "sets", some), some)
+    expect("What earlier tokens had wanted" in page.text, "sets: no plot of overlap")
+    expect("How few neurons do the work" in page.text, "sets: no plot of sparsity")
+    del some[1]["figures"]["density.1"], some[0]["figures"]["concentration_80"]
+    some[0]["figures"]["concentration_80.1"] = figure(None, "", "unavailable", "none active")
+    good(put(tmp, "sets-cut", some), some)
+
+    plans = {}
+    for k, p in enumerate(("f16", "i4", "given", "alg1", "least_kl")):
+        plans[f"plan_bytes.{p}"] = figure(1e5 + k, "B/tok", source=f"precision.ratio = {k}:1:2")
+        plans[f"plan_kl.{p}"] = figure(k * 1.25e-4, "nat/tok")
+        plans[f"plan_uq.{p}"] = figure(300.0 + k, "nat")
+        plans[f"plan_acc.{p}.quiz"], plans[f"plan_acc_err.{p}.quiz"] = figure(0.5), figure(0.02)
+    some = [record(0, {}, **plans, **{"plan_kl_calib.f16": figure(None, "nat/tok", "unavailable",
+                                                                  "no search needed it")})]
+    page = good(put(tmp, "searched", some), some)
+    expect("Searched ratios" in page.text, "searched: no plot")
+    row = next(r for r in page.rows if r and r[0] == "Algorithm 1")
+    expect(row[1:7] == ["97.66", "303.000", "-", "3.75e-4", "-", "-"], f"searched: {row}")
+    expect(row[7:] == ["50.0 ± 2.00", "precision.ratio = 3:1:2"], f"searched: {row}")
+
+
 def bad_folders(tmp):
     whole = sweep()
     bad(os.path.join(tmp, "absent"), "absent", "not a results folder")
@@ -258,6 +294,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         good_pages(tmp)
         missing_figures(tmp)
+        active_sets(tmp)
         bad_folders(tmp)
     for fault in faults:
         print("FAIL", fault)
