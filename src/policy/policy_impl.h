@@ -108,6 +108,33 @@ static inline void m2c_ring_forget(struct m2c_ring *r)
 bool m2c_ring_check(const struct m2c_ring *r, const struct m2c_policy *pol, unsigned q,
                     bool resident, uint32_t *n);
 
+/* ---- two queues and what left the first one (ghost.c) ---- */
+
+enum { M2C_NEW, M2C_KEPT, M2C_GHOST };
+
+/* S3-FIFO and 2Q: what comes for the first time goes into one queue, what comes
+ * again while a third one still remembers its id into another. First member of
+ * the policy's own struct, for the hooks admit, remove and check below. 9 bytes
+ * an id. */
+struct m2c_ghosts {
+    struct m2c_ring ring;
+    uint8_t *where; /* [n_blocks] queue + 1, 0: nowhere */
+    uint32_t most;  /* ids remembered */
+    uint32_t again; /* the miss that was remembered, or M2C_NO_BLOCK */
+};
+M2C_MUST_USE int m2c_ghosts_init(struct m2c_ghosts *g, struct m2c_policy *pol, uint32_t most);
+static inline bool m2c_ghosts_in(const struct m2c_ghosts *g, unsigned queue, uint32_t id)
+{
+    return g->where[id] == queue + 1;
+}
+bool m2c_ghosts_knew(const struct m2c_ghosts *g, uint32_t id);
+/* To the front of a queue, from wherever it is; come: as the answer to a miss. */
+void m2c_ghosts_move(struct m2c_ghosts *g, unsigned queue, uint32_t id);
+void m2c_ghosts_come(struct m2c_ghosts *g, unsigned queue, uint32_t id);
+bool m2c_ghosts_admit(struct m2c_policy *pol, const struct m2c_access *a);
+void m2c_ghosts_remove(struct m2c_policy *pol, uint32_t id, bool evicted);
+bool m2c_ghosts_check(const struct m2c_policy *pol);
+
 /* ---- priorities (heap.c) ---- */
 
 /* Residents by key, the smallest first. Pinned ones that stood in the way of a
