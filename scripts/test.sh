@@ -137,7 +137,9 @@ wait_for_python()
 configuration gcc gcc --
 if ! $quick; then
     # Suite oracle is long, and of figures that no compiler changes: once is enough.
-    configuration clang clang --no-suite oracle --
+    # The sanitizers' build is clang's too; here are what its optimiser could change.
+    configuration clang clang --suite unit --suite kernels --suite dev --suite infer --suite policy \
+        --no-suite oracle --
     configuration sanitize clang --no-suite lint --no-suite oracle --timeout-multiplier 4 -- \
         --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
     configuration tsan clang --suite tsan --timeout-multiplier 4 -- \
