@@ -221,7 +221,12 @@ def labels(results):
     text = {"informed": "the selector reads the true activations of the layer, from a copy of "
                         "the gate and up weights outside the tiers. No deployed system has "
                         "them: accuracy, hits and bytes are an upper bound on what a "
-                        "predictor could do, and time spent on the copy is in the times."}
+                        "predictor could do, and time spent on the copy is in the times.",
+            "given-sets": "which neurons are active was drawn by a process or read from a "
+                          "trace, not computed: bytes, copies and work are real, text and "
+                          "scores mean nothing.",
+            "random-weights": "the model's weights are random numbers: bytes, copies and work "
+                              "are real, text and scores mean nothing."}
     return "".join(f'<p class="note"><strong>{escape(w)}</strong>: '
                    f'{escape(text.get(w, "a label of these records."))}</p>' for w in words)
 

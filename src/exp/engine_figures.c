@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
 {
@@ -13,6 +14,7 @@ int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err 
     int r = m2c_settings_engine(run->cfg, run->store, run->rank, run->mechanism_seed, &cfg,
                                 err);
     cfg.class_seed = run->workload_seed; /* the same classes at every point */
+    cfg.source.seed = run->workload_seed; /* and the same sets */
     if (r == 0)
         r = m2c_engine_open(out, run->store, &cfg, err);
     free(cfg.layer_ratio);
@@ -158,6 +160,17 @@ static void put_layers(struct put *p, const char *name, const uint64_t *num,
     put(p, name, NULL, per(sum, all));
 }
 
+/* Once, however many experiments of the point say it. */
+static int add_label(struct m2c_run *run, const char *label, struct m2c_err *err)
+{
+    for (size_t i = 0; i < json_array_size(run->labels); i++)
+        if (strcmp(json_string_value(json_array_get(run->labels, i)), label) == 0)
+            return 0;
+    return json_array_append_new(run->labels, json_string(label)) < 0
+               ? m2c_fail(err, -ENOMEM, "record: out of memory")
+               : 0;
+}
+
 int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
 {
     struct put p = {run->figures, "selection", err, 0};
@@ -182,9 +195,11 @@ int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_
         put_layers(&p, "active_true", s->layer_true, NULL,
                    (double)s->layer_judged * m->hidden, m->layers);
     }
-    if (p.r == 0 && m2c_engine_informed(e) && json_array_size(run->labels) == 0)
-        p.r = json_array_append_new(run->labels, json_string("informed")) < 0
-                  ? m2c_fail(err, -ENOMEM, "record: out of memory")
-                  : 0;
+    if (p.r == 0 && m2c_engine_informed(e))
+        p.r = add_label(run, "informed", err);
+    if (p.r == 0 && m2c_engine_made_up(e))
+        p.r = add_label(run, "given-sets", err);
+    if (p.r == 0 && m->synthetic[0])
+        p.r = add_label(run, "random-weights", err);
     return p.r;
 }

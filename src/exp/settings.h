@@ -53,8 +53,9 @@ struct m2c_settings {
         int assign; /* enum m2c_assign */
     } precision;
     struct {
-        const char *kind;
+        const char *kind, *trace;
         int64_t lookahead;
+        double density, concentration, overlap, spread, class_change;
     } selector;
     struct {
         const char *prompt, *prompt_file, *prefill, *prefill_class;

@@ -21,7 +21,7 @@ static const char *const policies[] = {
 static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
-                                        "rrr",    "mlp",  "gate",   NULL};
+                                        "rrr",    "mlp",  "gate",   "synthetic", "trace", NULL};
 static const char *const assigns[] = {"rank", "random", "static", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
 static const char *const systems[] = {"m2cache", "dense-resident", NULL};
@@ -147,6 +147,29 @@ const struct m2c_opt m2c_settings_table[] = {
      .offset = AT(selector.lookahead), .def = "0", .min = 0, .max = M2C_LOOKAHEAD_MAX,
      .unit = "layers", .readers = "all",
      .help = "how many layers ahead rrr, mlp and gate foresee"},
+    {.section = "selector", .key = "trace", .type = M2C_OPT_STR,
+     .offset = AT(selector.trace), .def = "", .readers = "all",
+     .help = "a file of m2c trace: what trace replays, what synthetic takes to this shape"},
+    {.section = "selector", .key = "density", .type = M2C_OPT_FLOAT,
+     .offset = AT(selector.density), .def = "auto", .min = 0, .max = 1,
+     .choices = auto_word, .word_value = NAN, .readers = "all",
+     .help = "synthetic: share of the neurons that a token activates; auto: 0.3"},
+    {.section = "selector", .key = "concentration", .type = M2C_OPT_FLOAT,
+     .offset = AT(selector.concentration), .def = "auto", .min = 0, .max = 1,
+     .choices = auto_word, .word_value = NAN, .readers = "all",
+     .help = "synthetic: share of the neurons that makes 80 % of activations; auto: 0.43"},
+    {.section = "selector", .key = "overlap", .type = M2C_OPT_FLOAT,
+     .offset = AT(selector.overlap), .def = "auto", .min = 0, .max = 1,
+     .choices = auto_word, .word_value = NAN, .readers = "all",
+     .help = "synthetic: share of a set that the token before had, too; auto: 0.8"},
+    {.section = "selector", .key = "spread", .type = M2C_OPT_FLOAT,
+     .offset = AT(selector.spread), .def = "auto", .min = 0, .max = 100,
+     .choices = auto_word, .word_value = NAN, .readers = "all",
+     .help = "synthetic: deviation of the active count over its mean; auto: 0.2"},
+    {.section = "selector", .key = "class_change", .type = M2C_OPT_FLOAT,
+     .offset = AT(selector.class_change), .def = "auto", .min = 0, .max = 1,
+     .choices = auto_word, .word_value = NAN, .readers = "all",
+     .help = "synthetic: of neurons that stay, those whose class changes; auto: as if drawn anew, nearly"},
 
     {.section = "decode", .key = "prompt", .type = M2C_OPT_STR, .offset = AT(decode.prompt),
      .def = "", .readers = "decode", .help = "text; empty: BOS alone"},

@@ -207,6 +207,11 @@ const struct m2c_engine_plan *m2c_engine_planned(const struct m2c_engine *e)
     return &e->plan;
 }
 
+bool m2c_engine_made_up(const struct m2c_engine *e)
+{
+    return m2c_selector_made_up(e->selector);
+}
+
 bool m2c_engine_informed(const struct m2c_engine *e)
 {
     return m2c_selector_informed(e->selector);

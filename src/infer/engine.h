@@ -29,6 +29,8 @@ struct m2c_engine_cfg {
                                       then cut; copied at opening; or NULL */
     enum m2c_assign assign;
     uint64_t class_seed;         /* of random classes */
+    struct m2c_select_source source; /* of selectors that follow no model; its layout is
+                                        filled in */
     const struct m2c_rank *rank; /* borrowed; or NULL */
     bool truth;                  /* compute true activations for recall even where the
                                     selector does without */
@@ -126,6 +128,7 @@ struct m2c_tier *m2c_engine_tier(struct m2c_engine *e);
 struct m2c_dev *m2c_engine_dev(struct m2c_engine *e);
 uint32_t m2c_engine_vocab(const struct m2c_engine *e);
 bool m2c_engine_informed(const struct m2c_engine *e);
+bool m2c_engine_made_up(const struct m2c_engine *e); /* sets: m2c_selector_made_up */
 const struct m2c_engine_plan *m2c_engine_planned(const struct m2c_engine *e);
 
 /* Called with every layer's FFN input x (f32[dim]) and true scores (f32[n]) of

@@ -264,7 +264,9 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
                                  .positive_only = m->act == M2C_ACT_RELU,
                                  .layers = m->layers,
                                  .n = m->hidden,
-                                 .rank = e->cfg.rank};
+                                 .rank = e->cfg.rank,
+                                 .source = e->cfg.source};
+    sel.source.layout = m2c_store_layout(e->store);
     int r = m2c_selector_open(&e->selector, &sel, err);
     e->cfg.layer_ratio = NULL; /* the selector has its copy */
     if (r == 0)

@@ -11,11 +11,17 @@ struct m2c_select_ops {
     bool needs_rank; /* cfg.rank must be there */
     bool predicted;  /* scores come from a predictor on the device: no score() */
     bool by_rank;    /* scores say nothing about zero: `auto` is refused */
+    bool own_sets;   /* one set after the other, whatever the model computes; inactive
+                        is what does not score above 0, whatever the activation */
     /* Optional: NULL does nothing. */
     int (*init)(struct m2c_selector *s, struct m2c_err *err);
     void (*fini)(struct m2c_selector *s);
     void (*restart)(struct m2c_selector *s);
-    /* Mandatory unless `predicted`: the scores of `layer`, f32[n], valid until the next call. */
+    /* Instead of score(): the wants, as m2c_selector_pick gives them. */
+    int (*pick)(struct m2c_selector *s, uint32_t layer, struct m2c_want *wants,
+                uint32_t *n, struct m2c_err *err);
+    /* Mandatory unless `predicted` or pick(): the scores of `layer`, f32[n], valid until
+     * the next call. */
     int (*score)(struct m2c_selector *s, uint32_t layer, const float *truth,
                  const float **scores, struct m2c_err *err);
     /* Optional: the token's true scores, after pick(). */
@@ -34,6 +40,7 @@ struct m2c_selector {
 };
 
 extern const struct m2c_select_ops m2c_select_all, m2c_select_oracle, m2c_select_prev,
-    m2c_select_static, m2c_select_rrr, m2c_select_mlp, m2c_select_gate;
+    m2c_select_static, m2c_select_rrr, m2c_select_mlp, m2c_select_gate,
+    m2c_select_synthetic, m2c_select_trace;
 
 #endif

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 
 static const struct m2c_select_ops *const registry[] = {
-    &m2c_select_oracle, &m2c_select_prev, &m2c_select_static, &m2c_select_all,
-    &m2c_select_rrr,    &m2c_select_mlp,  &m2c_select_gate,   NULL,
+    &m2c_select_oracle, &m2c_select_prev, &m2c_select_static,    &m2c_select_all,
+    &m2c_select_rrr,    &m2c_select_mlp,  &m2c_select_gate,      &m2c_select_synthetic,
+    &m2c_select_trace,  NULL,
 };
 
 const struct m2c_plugin *const *m2c_selector_list(void)
@@ -26,7 +27,7 @@ static int check_cfg(const struct m2c_select_ops *ops, const struct m2c_select_c
                         "selector %s needs a rank file (model.rank, or --rank); "
                         "`m2c rank` makes one",
                         kind);
-    if (isnan(cfg->active) && (ops->by_rank || !cfg->positive_only))
+    if (isnan(cfg->active) && (ops->by_rank || !(cfg->positive_only || ops->own_sets)))
         return m2c_fail(err, -EINVAL,
                         "precision.active = auto: selector %s%s; give a fraction", kind,
                         ops->by_rank ? " ranks neurons but sets no threshold"
@@ -59,6 +60,8 @@ int m2c_selector_open(struct m2c_selector **out, const struct m2c_select_cfg *cf
     /* A score below 0 is a guess: where k is given, k neurons are taken. */
     if (ops->predicted && !isnan(cfg->active))
         s->cfg.positive_only = false;
+    if (ops->own_sets)
+        s->cfg.positive_only = true;
     bool ok = (s->priv = calloc(1, ops->p.priv_size ? ops->p.priv_size : 1)) != NULL;
     ok = ok && (s->cls = calloc(cfg->n, 1)) != NULL;
     for (int i = 0; i < 2 && ok; i++) {
@@ -96,9 +99,10 @@ void m2c_selector_close(struct m2c_selector *s)
 }
 
 bool m2c_selector_informed(const struct m2c_selector *s) { return s->ops->informed; }
+bool m2c_selector_made_up(const struct m2c_selector *s) { return s->ops->own_sets; }
 bool m2c_selector_memoryless(const struct m2c_selector *s)
 {
-    return !s->ops->learn && !s->ops->restart;
+    return !s->ops->learn && !s->ops->restart && !s->ops->own_sets;
 }
 
 bool m2c_selector_predicted(const struct m2c_selector *s) { return s->ops->predicted; }
@@ -129,8 +133,9 @@ int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth
         return m2c_fail(err, -EINVAL, "selector %s has no scores of its own",
                         s->ops->p.name);
     const float *scores = NULL;
-    int r = s->ops->score(s, layer, truth, &scores, err);
-    if (r == 0)
+    int r = s->ops->pick ? s->ops->pick(s, layer, wants, n, err)
+                         : s->ops->score(s, layer, truth, &scores, err);
+    if (r == 0 && !s->ops->pick)
         r = m2c_topk(s, layer, scores, wants, n, err);
     if (r < 0)
         return m2c_fail_in(err, r, "layer %u", layer);

@@ -10,6 +10,8 @@
 #include "base/opt.h"
 #include "base/plugin.h"
 #include "ops/want.h"
+#include "quant/layout.h"
+#include "select/process.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,6 +23,14 @@ struct m2c_rank; /* store/rank.h */
  * random, anew for each token; or each neuron its own for good, from the rank file. */
 enum m2c_assign { M2C_ASSIGN_RANK, M2C_ASSIGN_RANDOM, M2C_ASSIGN_STATIC };
 
+/* What selectors need that follow no model: [selector] of the config. */
+struct m2c_select_source {
+    const char *trace;              /* a recorded trace; NULL or "": none */
+    struct m2c_process_numbers num; /* of `synthetic`; NAN: not given */
+    uint64_t seed;
+    const struct m2c_layout *layout; /* whose classes a trace must have; NULL: any */
+};
+
 struct m2c_select_cfg {
     const char *kind;
     double active;          /* fraction of the neurons; NAN: auto, all that score > 0 */
@@ -31,7 +41,8 @@ struct m2c_select_cfg {
     uint64_t seed; /* of random classes */
     bool positive_only;     /* ReLU: a score of 0 means inactive, never selected */
     uint32_t layers, n;     /* neurons a layer */
-    const struct m2c_rank *rank; /* borrowed; selectors that need one refuse NULL */
+    const struct m2c_rank *rank;     /* borrowed; selectors that need one refuse NULL */
+    struct m2c_select_source source; /* borrowed; of `synthetic` and `trace` */
 };
 
 struct m2c_selector;
@@ -42,6 +53,10 @@ const struct m2c_plugin *const *m2c_selector_list(void);
 M2C_MUST_USE int m2c_selector_open(struct m2c_selector **out,
                                    const struct m2c_select_cfg *cfg, struct m2c_err *err);
 void m2c_selector_close(struct m2c_selector *s); /* accepts NULL */
+
+/* Whether its sets are made up or recorded, not the model's: what it computes with
+ * them means nothing. */
+bool m2c_selector_made_up(const struct m2c_selector *s);
 
 /* Whether it reads true activations, which a deployed system does not have:
  * its results are upper bounds and are labelled so. */

@@ -5,6 +5,7 @@
 #include "store/trace.h"
 #include "tools/commands.h"
 #include "tools/session.h"
+#include "tools/trace_synth.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,9 +16,14 @@
 static const char *const defaults[] = {"selector.kind=oracle", "precision.active=auto",
                                        "precision.ratio=25:25:50"};
 
+/* The same of sets that are drawn. */
+static const char *const drawn[] = {"selector.kind=synthetic", "precision.active=auto",
+                                    "precision.ratio=25:25:50"};
+
 struct args {
-    const char *text, *split, *out;
-    int64_t tokens;
+    const char *text, *split, *out, *preset;
+    int64_t tokens, layers, neurons;
+    bool synthetic;
 };
 
 static int record(void *ctx, uint32_t layer, const struct m2c_want *wants, uint32_t n)
@@ -94,6 +100,27 @@ static int trace(struct m2c_session *s, const struct args *a, struct m2c_log *lo
     return r;
 }
 
+static int draw(const struct m2c_cli *cli, const struct args *a,
+                const struct m2c_session_flags *f, const char *model)
+{
+    const struct m2c_trace_synth what = {.model = model,
+                                         .preset = a->preset,
+                                         .layers = a->layers,
+                                         .neurons = a->neurons,
+                                         .tokens = a->tokens,
+                                         .out = a->out};
+    if (a->text || a->split || f->rank)
+        return m2c_cli_usage(cli, "--synthetic runs no model: no --text, --split, --rank");
+    if (!model == !a->preset)
+        return m2c_cli_usage(cli, "--synthetic needs MODEL.h5 or --preset NAME");
+    if (!a->out || a->tokens == 0)
+        return m2c_cli_usage(cli, "--tokens N and -o T.trace.h5 are needed");
+    struct m2c_log *log = m2c_cli_log();
+    int code = m2c_trace_synthetic(&what, f, drawn, M2C_COUNTOF(drawn), log);
+    m2c_log_close(log);
+    return code;
+}
+
 int m2c_cmd_trace(int argc, char **argv)
 {
     struct m2c_session_flags sf = {.defaults = defaults,
@@ -123,25 +150,40 @@ int m2c_cmd_trace(int argc, char **argv)
          .min = 0,
          .max = 1e15,
          .help = "use at most N tokens; 0 (default): all"},
+        {.name = "--synthetic", .kind = M2C_FLAG_ON, .dest = &a.synthetic,
+         .help = "run nothing: record the sets that selector synthetic or trace draws"},
+        {.name = "--preset", .kind = M2C_FLAG_STR, .dest = &a.preset, .arg = "NAME",
+         .help = "with --synthetic: of this shape (m2c synth --help), not MODEL.h5's"},
+        {.name = "--layers", .kind = M2C_FLAG_INT, .dest = &a.layers, .arg = "N", .min = 1,
+         .max = 65536, .help = "with --synthetic: so many layers"},
+        {.name = "--neurons", .kind = M2C_FLAG_INT, .dest = &a.neurons, .arg = "N", .min = 1,
+         .max = 1 << 24, .help = "with --synthetic: so many neurons a layer"},
         M2C_SESSION_FLAGS(&sf),
     };
     const struct m2c_cli cli = {
         .name = "m2c trace",
-        .args = "MODEL.h5",
+        .args = "[MODEL.h5]",
         .brief = "Records which neurons a text wants, for m2c replay",
         .notes = "Without --config: selector oracle, all active neurons, classes "
                  "25:25:50;\n--set applies on top. A model without ReLU needs "
-                 "--set precision.active=X.",
+                 "--set precision.active=X.\n\nWith --synthetic no model runs: sets have the "
+                 "statistics of [selector] density,\nconcentration, overlap, spread and "
+                 "class_change, or with --set selector.trace=FILE those\nof a recorded "
+                 "trace, at any shape.",
         .flags = flags,
         .n_flags = M2C_COUNTOF(flags),
-        .min_args = 1,
+        .min_args = 0,
         .max_args = 1};
-    const char *model;
+    const char *model = NULL;
     int code;
     if (!m2c_cli_parse(&cli, argc, argv, &model, NULL, &code))
         return code;
-    if (!a.text || !a.out)
-        return m2c_cli_usage(&cli, "--text FILE and -o T.trace.h5 are needed");
+    if (a.synthetic)
+        return draw(&cli, &a, &sf, model);
+    if (a.preset || a.layers || a.neurons)
+        return m2c_cli_usage(&cli, "--preset, --layers and --neurons go with --synthetic");
+    if (!model || !a.text || !a.out)
+        return m2c_cli_usage(&cli, "MODEL.h5, --text FILE and -o T.trace.h5 are needed");
     struct m2c_session s;
     struct m2c_err err = {0};
     struct m2c_log *log = m2c_cli_log();
