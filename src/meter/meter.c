@@ -14,7 +14,9 @@
 
 /* Those that measure come first. */
 static const struct m2c_meter_ops *const registry[] = {
-    &m2c_meter_rapl, &m2c_meter_nvml, &m2c_meter_model, &m2c_meter_null, NULL,
+    &m2c_meter_rapl, &m2c_meter_nvml,  &m2c_meter_hwmon,
+    &m2c_meter_wall, &m2c_meter_model, &m2c_meter_null,
+    NULL,
 };
 
 const struct m2c_plugin *const *m2c_meter_list(void)
@@ -157,7 +159,7 @@ int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s, uint64_t *gaps,
     out->uj[M2C_GPU] = (uint64_t)llround(sum.joules * 1e6);
     out->err_uj = (uint64_t)llround(sum.err_j * 1e6);
     out->edge_uj = (uint64_t)llround(m2c_integral_edge_j(&sum) * 1e6);
-    out->changes = sum.changes;
+    out->changes = sum.sensor.coarse ? sum.n : sum.changes;
     return 0;
 }
 

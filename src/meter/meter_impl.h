@@ -55,8 +55,8 @@ M2C_MUST_USE int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s,
 M2C_MUST_USE int m2c_meter_check(const struct m2c_meter_ops *const *meters,
                                  struct m2c_err *err);
 
-extern const struct m2c_meter_ops m2c_meter_rapl, m2c_meter_nvml, m2c_meter_model,
-    m2c_meter_null;
+extern const struct m2c_meter_ops m2c_meter_rapl, m2c_meter_nvml, m2c_meter_hwmon,
+    m2c_meter_wall, m2c_meter_model, m2c_meter_null;
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,7 @@ struct m2c_sensor {
     double seen;        /* share of the time that enters a reading, (0, 1] */
     double gain;        /* relative error of a steady reading */
     double limit_w;     /* what the device is kept below; 0: not known */
+    bool coarse;        /* in whole watts or so: that it stands still is no fault */
 };
 
 /* A sum of energy. Pure: no clock, no thread. */

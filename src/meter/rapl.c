@@ -6,8 +6,8 @@
  * too, whose driver has the same names. Interface:
  * Documentation/power/powercap/powercap.rst of Linux. */
 #include "meter/meter_impl.h"
+#include "meter/sysfs.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,34 +30,6 @@ struct rapl {
     unsigned n;
     struct domain d[MAX_DOMAINS];
 };
-
-/* A first line without its end. -EIO when there is none. */
-static int read_line(const char *path, char *out, int size)
-{
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return -errno;
-    errno = 0;
-    int r = fgets(out, size, f) ? 0 : errno ? -errno : -EIO;
-    fclose(f);
-    if (r == 0)
-        out[strcspn(out, "\n")] = 0;
-    return r;
-}
-
-static int read_u64(const char *path, uint64_t *out)
-{
-    char text[64], *end;
-    int r = read_line(path, text, sizeof text);
-    if (r < 0)
-        return r;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end || errno)
-        return -EBADMSG;
-    *out = v;
-    return 0;
-}
 
 static int fail(const char *path, int code, struct m2c_err *err)
 {
@@ -100,19 +72,19 @@ static int add_zone(struct rapl *s, const char *root, const char *zone,
     if (!join(path, root, zone, "max_energy_range_uj"))
         return m2c_fail(err, -ENAMETOOLONG, "rapl: %s: the path is too long", root);
     (void)join(path, root, zone, "name");
-    int r = read_line(path, name, sizeof name);
+    int r = m2c_sysfs_line(path, name, sizeof name);
     if (r < 0)
         return fail(path, r, err);
     if (!component_of(name, &d->component))
         return 0;
     (void)join(path, root, zone, "max_energy_range_uj");
-    r = read_u64(path, &d->range);
+    r = m2c_sysfs_u64(path, &d->range);
     if (r < 0)
         return fail(path, r, err);
     if (d->range == 0)
         return m2c_fail(err, -EIO, "rapl: %s is 0", path);
     (void)join(d->path, root, zone, "energy_uj");
-    r = read_u64(d->path, &d->last);
+    r = m2c_sysfs_u64(d->path, &d->last);
     if (r < 0)
         return r == -EACCES ? fail_access(d->path, root, err) : fail(d->path, r, err);
     s->n++;
@@ -164,7 +136,7 @@ static int read_rapl(struct m2c_meter *m, const struct m2c_load *load,
     for (unsigned i = 0; i < s->n; i++) {
         struct domain *d = &s->d[i];
         uint64_t now = 0;
-        int r = read_u64(d->path, &now);
+        int r = m2c_sysfs_u64(d->path, &now);
         if (r < 0)
             return fail(d->path, r, err);
         if (now > d->range)

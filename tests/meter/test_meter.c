@@ -408,11 +408,25 @@ static void model(void **state)
     expect_energy(&e, M2C_GPU, M2C_UNAVAILABLE, 0);
     assert_string_equal(
         m2c_meter_source(m),
-        "model: 10 W a busy core, 3 W idle package, 0.5 W/GiB DRAM, 2 W + "
+        "model: 10 W a busy core, 3 W idle package, 0.5 W/GiB + 0 J/GB DRAM, 2 W + "
         "4 J/GB SSD");
     load.wall_s = 1; /* before the first reading */
     assert_int_equal(m2c_meter_read(m, &load, &b, NULL), -EIO);
     load.wall_s = NAN;
+    assert_int_equal(m2c_meter_read(m, &load, &b, NULL), -EIO);
+    m2c_meter_close(m);
+    cfg.dram_j_per_gb = 2;
+    cfg.gpu_w = 25;
+    load = (struct m2c_load){.wall_s = 1, .dram_gib = 8, .dram_bytes = 1e9};
+    assert_int_equal(m2c_meter_open(&m, "model", &cfg, NULL), 0);
+    assert_int_equal(m2c_meter_read(m, &load, &a, NULL), 0);
+    load = (struct m2c_load){.wall_s = 3, .dram_gib = 8, .dram_bytes = 7e9};
+    assert_int_equal(m2c_meter_read(m, &load, &b, NULL), 0);
+    m2c_meter_between(m, &a, &b, &e);
+    expect_energy(&e, M2C_DRAM, M2C_ESTIMATED, 0.5 * 8 * 2 + 2 * 6);
+    expect_energy(&e, M2C_GPU, M2C_ESTIMATED, 25 * 2);
+    assert_non_null(strstr(m2c_meter_source(m), ", 25 W GPU"));
+    load.dram_bytes = 0; /* a count that goes back */
     assert_int_equal(m2c_meter_read(m, &load, &b, NULL), -EIO);
     m2c_meter_close(m);
     cfg.ssd_w = -1;
@@ -499,6 +513,23 @@ static void carbon(void **state)
     assert_int_equal(m2c_carbon(&cfg, 1, 1, &c, NULL), -EINVAL);
 }
 
+static void regions(void **state)
+{
+    const struct m2c_region *r = NULL;
+    struct m2c_err err = {0};
+    (void)state;
+    assert_int_equal(m2c_region_find("FR", &r, &err), 0);
+    assert_string_equal(r->name, "France");
+    assert_true(r->g_per_kwh == 56 && r->year == 2023);
+    assert_int_equal(m2c_region_find("xx", &r, &err), -EINVAL);
+    assert_non_null(strstr(err.msg, " us "));
+    for (size_t i = 0; i < m2c_regions_n; i++) {
+        assert_int_equal(m2c_region_find(m2c_regions[i].code, &r, NULL), 0);
+        assert_ptr_equal(r, &m2c_regions[i]);
+        assert_true(r->g_per_kwh > 20 && r->g_per_kwh < 1000);
+    }
+}
+
 int main(void)
 {
     const char *tmp = "/tmp/m2c-meter-XXXXXX"; /* readable for whoever root becomes */
@@ -520,7 +551,7 @@ int main(void)
         cmocka_unit_test(model),
         cmocka_unit_test(null),
         cmocka_unit_test(tables),
-        cmocka_unit_test(carbon),
+        cmocka_unit_test(carbon), cmocka_unit_test(regions),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(root);
