@@ -2,8 +2,8 @@
 /* decode: generate text and see how long it takes and what it moves.
  *
  * The timing window runs from the first prompt token to the last new one.
- * Opening the model, allocating the tiers, tokenising and the warm-up runs lie
- * outside. Tiers are cold at the first run of a point (nothing is preloaded);
+ * Opening the model and the meters, allocating the tiers, tokenising, the warm-up
+ * runs and the look at the idle power lie outside. Tiers are cold at the first run of a point (nothing is preloaded);
  * warm-up runs are whole generations in the same engine. Tier and time
  * figures are of the new tokens after the first: prefill is in TTFT alone. */
 #include "experiments/experiments.h"
@@ -30,12 +30,14 @@ static int on_token(void *ctx, uint32_t token, struct m2c_err *err)
 {
     struct decode *d = ctx;
     (void)token;
-    if (d->energy)
-        m2c_window_keep(d->energy);
-    if (!d->timed || d->energy)
+    if (!d->timed)
         return 0;
+    if (m2c_window_started(d->energy)) {
+        m2c_window_keep(d->energy);
+        return 0;
+    }
     m2c_engine_stats_reset(d->engine);
-    return m2c_window_open(&d->energy, d->run, d->engine, err);
+    return m2c_window_start(d->energy, err);
 }
 
 /* Prompt text, or prompt_tokens tokens from a place in prompt_file that
@@ -112,6 +114,8 @@ static int setup(struct m2c_run *run, struct m2c_err *err)
         r = m2c_generate(d->engine, &d->gen, &warm, err);
         free(warm.token_ns);
     }
+    if (r == 0)
+        r = m2c_window_open(&d->energy, run, d->engine, err);
     return r;
 }
 
@@ -168,7 +172,7 @@ static int step(struct m2c_run *run, struct m2c_err *err)
     int r = m2c_generate(d->engine, &d->gen, &g, err);
     if (r < 0)
         return r;
-    r = m2c_window_put(d->energy, run, d->engine, g.n_new - 1, err);
+    r = m2c_window_put(d->energy, g.n_new - 1, err);
     if (r == 0)
         r = put_latency(run, d, &g, err);
     if (r == 0)

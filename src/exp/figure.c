@@ -87,9 +87,14 @@ const struct m2c_figure m2c_figures[] = {
     {"plan_perplexity", "", "on other text, by plan", true},
     {"plan_acc", "", "questions right, by plan and task", true},
     {"plan_acc_err", "", "its binomial error", true},
-    {"energy", "J/tok", "a decoded token, by component", true},
+    {"energy", "J/tok", "a decoded token, by component; wall: the whole machine", true},
     {"energy_total", "J/tok", "a decoded token, all components known", false},
-    {"carbon", "gCO2/tok", "energy_total times the grid's intensity", false},
+    {"energy_err", "J/tok", "how far energy may be off, each way, by its sensor", true},
+    {"energy_active", "J/tok", "energy less the idle power", true},
+    {"idle_power", "W", "before the run, the model loaded", true},
+    {"carbon", "gCO2/tok", "energy times the grid's intensity, and the embodied share",
+     false},
+    {"carbon_embodied", "gCO2/tok", "the share of making the hardware", false},
 };
 const size_t m2c_figures_n = M2C_COUNTOF(m2c_figures);
 

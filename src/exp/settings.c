@@ -3,6 +3,7 @@
 #include "exp/settings.h"
 
 #include "base/mem.h"
+#include "meter/carbon.h"
 
 #include <errno.h>
 #include <math.h>
@@ -50,6 +51,14 @@ int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
         return m2c_fail(err, -EINVAL,
                         "[precision] assign = static needs a rank file ([model] rank, or "
                         "--rank); `m2c rank` makes one");
+    const struct m2c_region *region;
+    if (out->carbon.region[0]) {
+        r = m2c_region_find(out->carbon.region, &region, err);
+        if (r < 0)
+            return m2c_fail_in(err, r, "[carbon] region = %.40s", out->carbon.region);
+        if (fabs(out->carbon.g_per_kwh - M2C_PAPER_G_PER_KWH) > 0)
+            return m2c_fail(err, -EINVAL, "[carbon] region and g_per_kwh: give one of them");
+    }
     if (out->decode.prompt[0] && out->decode.prompt_file[0])
         return m2c_fail(err, -EINVAL, "[decode] prompt and prompt_file: give one of them");
     return 0;

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 enum m2c_system { M2C_SYSTEM_M2CACHE, M2C_SYSTEM_DENSE_RESIDENT };
+enum m2c_carbon_model { M2C_CARBON_PAPER, M2C_CARBON_MEASURED };
 
 struct m2c_settings {
     struct {
@@ -82,12 +83,15 @@ struct m2c_settings {
         int system; /* enum m2c_system */
     } baseline;
     struct {
-        const char *sources, *gpu, *nvml;
+        const char *sources, *gpu, *nvml, *powercap, *hwmon, *wall_csv;
         bool gpu_sampled;
-        double period_ms, cpu_busy_w, cpu_idle_w;
+        double period_ms, wall_wait_s, idle_s, cpu_busy_w, cpu_idle_w;
     } meter;
     struct {
-        double g_per_kwh, dram_w_per_gib, ssd_w, ssd_j_per_gb;
+        const char *region;
+        int model; /* enum m2c_carbon_model */
+        double g_per_kwh, dram_w_per_gib, dram_j_per_gb, ssd_w, ssd_j_per_gb, gpu_w;
+        double embodied_kg, life_years, utilisation;
     } carbon;
     struct {
         const char *dir;
