@@ -92,7 +92,7 @@ static void fix_layer(const struct m2c_rank_layer *rank, uint32_t n,
                       const struct m2c_ratio *ratio, uint8_t *cls)
 {
     double all = 0, before = 0;
-    uint8_t tail = M2C_NO_CLASS; /* of what the ranking's text never used */
+    uint8_t tail = M2C_LEFT_OUT; /* of what the ranking's text never used */
     for (uint32_t i = 0; i < n; i++)
         all += rank->freq[i];
     for (unsigned c = 0; c < ratio->n && left_out(ratio) == 0; c++)
@@ -171,7 +171,7 @@ void m2c_classes_assign(struct m2c_selector *s, uint32_t layer, const float *sco
                         const uint32_t *ids, uint32_t k)
 {
     uint32_t counts[M2C_MAX_CLASSES], at = 0;
-    memset(s->cls, M2C_NO_CLASS, s->cfg.n);
+    memset(s->cls, M2C_LEFT_OUT, s->cfg.n);
     if (s->fixed) {
         const uint8_t *cls = s->fixed + (size_t)layer * s->cfg.n;
         for (uint32_t i = 0; i < k; i++)

@@ -82,7 +82,7 @@ int m2c_topk(struct m2c_selector *s, uint32_t layer, const float *scores,
     m2c_classes_assign(s, layer, scores, s->id[m2c_radix_sort(s, n)], k);
     uint32_t m = 0;
     for (uint32_t i = 0; i < s->cfg.n; i++) {
-        if (s->cls[i] != M2C_NO_CLASS)
+        if (s->cls[i] != M2C_LEFT_OUT)
             wants[m++] = (struct m2c_want){.id = i, .score = scores[i], .cls = s->cls[i]};
     }
     *n_out = m;

@@ -5,7 +5,7 @@
 
 #include "select/select_impl.h"
 
-enum { M2C_NO_CLASS = 0xff };
+enum { M2C_LEFT_OUT = 0xff };
 
 /* Wants of the plan for `scores`, sorted by id. -EDOM on NaN. */
 M2C_MUST_USE int m2c_topk(struct m2c_selector *s, uint32_t layer, const float *scores,
@@ -17,7 +17,7 @@ int m2c_radix_sort(struct m2c_selector *s, uint32_t n);
 /* The plan's classes (classes.c): copies the shares. */
 M2C_MUST_USE int m2c_classes_open(struct m2c_selector *s, struct m2c_err *err);
 void m2c_classes_close(struct m2c_selector *s);
-/* Fills s->cls: of the chosen `ids` [k], best first; all others M2C_NO_CLASS. */
+/* Fills s->cls: of the chosen `ids` [k], best first; all others M2C_LEFT_OUT. */
 void m2c_classes_assign(struct m2c_selector *s, uint32_t layer, const float *scores,
                         const uint32_t *ids, uint32_t k);
 
