@@ -10,6 +10,7 @@ from units import scale_for, spread
 MAIN = [("perplexity", "perplexity"), ("kl_mean", "KL"), ("top1_agree", "top-1"),
         ("decode_tok_s", "decode"), ("ttft", "TTFT"), ("token_p50", "token p50"),
         ("token_p99", "token p99"), ("hit_ratio_hbm", "HBM hits"),
+        ("class_kept", "class kept"),
         ("hit_ratio_dram", "DRAM hits"), ("ffn_bytes_read", "FFN read"),
         ("hbm_bytes_moved", "DRAM→HBM"), ("ssd_bytes_moved", "SSD→DRAM"),
         ("active_fraction", "active"), ("mean_bits", "bits"),
@@ -226,7 +227,9 @@ def labels(results):
                           "trace, not computed: bytes, copies and work are real, text and "
                           "scores mean nothing.",
             "random-weights": "the model's weights are random numbers: bytes, copies and work "
-                              "are real, text and scores mean nothing."}
+                              "are real, text and scores mean nothing.",
+            "at-least": "a neuron that lies on the device wider than wanted is computed as it lies "
+                        "there: accuracy depends on the cache, which is not so otherwise."}
     return "".join(f'<p class="note"><strong>{escape(w)}</strong>: '
                    f'{escape(text.get(w, "a label of these records."))}</p>' for w in words)
 

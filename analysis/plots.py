@@ -165,6 +165,23 @@ def accuracy(results):
                        + span(results) + bars_text(results)}
 
 
+def traffic(results):
+    """KL against bytes moved, where what decides both varies."""
+    axis = next((a for a in ("precision.hysteresis", "precision.assign") if a in results.varying),
+                "precision.reuse")
+    if axis not in results.varying or not (results.has("kl_mean") and
+                                           results.has("hbm_bytes_moved")):
+        return None
+    series = Series(axis, values_of(results, axis))
+    xs = scale_of(results.points, "hbm_bytes_moved")
+    svg = scatter(results, "traffic", "hbm_bytes_moved", "kl_mean", xs, Scale("", 1.0),
+                  with_unit("bytes into the device", xs), "KL from dense (nat/token)", series, True)
+    return {"title": "What keeping classes saves, and costs", "panels": [("", svg)],
+            "legend": series.legend(False) + dense_key(results),
+            "caption": how_text(results.points, ["hbm_bytes_moved", "kl_mean"]) +
+                       f"; {per_token(xs)}. Lower left is better." + bars_text(results)}
+
+
 def span(results):
     """The axis starts where the points do: says how little it may span."""
     seen = [v for v in (p.value("perplexity") for p in results.points) if v]
@@ -346,7 +363,7 @@ def latency(results):
 
 def all_plots(results):
     plots = [
-        accuracy(results), speed(results),
+        accuracy(results), speed(results), traffic(results),
         by_size(results, "hit", "hit_ratio_hbm", "Neurons found on the device", "hit ratio",
                 "Neurons that were resident, or coming, when wanted. Higher is better."),
         by_size(results, "moved", "hbm_bytes_moved", "Bytes moved from DRAM to the device",

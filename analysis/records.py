@@ -13,7 +13,8 @@ DENSE = "dense-resident"
 SHORT = {"precision.ratio": "ratio", "hbm.bytes": "HBM", "hbm.policy": "policy",
          "dram.bytes": "DRAM", "precision.active": "active", "selector.kind": "selector",
          "baseline.system": "system", "ssd.lookahead": "lookahead", "ssd.engine": "engine",
-         "device.threads": "threads"}
+         "device.threads": "threads", "precision.hysteresis": "hysteresis",
+         "precision.reuse": "reuse", "precision.assign": "classes by"}
 # What dense-resident sets by itself: these tell two such points not apart.
 SET_BY_DENSE = {"selector.kind", "precision.active", "precision.ratio", "hbm.bytes",
                 "hbm.policy", "dram.bytes", "dram.fixed_layers", "decode.prefill_class",

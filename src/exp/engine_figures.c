@@ -112,6 +112,7 @@ int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
     put(&p, "evictions", NULL, per((double)c.evictions, tokens));
     put(&p, "reclassed", NULL, per((double)c.reclassed, tokens));
     put(&p, "widened", NULL, per((double)c.widened, tokens));
+    put(&p, "wider", NULL, per((double)c.wider, acc));
     put(&p, "waves", NULL, per((double)c.waves, tokens));
     put(&p, "ffn_bytes_read", NULL, per(ffn_bytes(run->store, s->active), tokens));
     put(&p, "ssd_registered", NULL, (double)c.ssd_registered);
@@ -201,5 +202,7 @@ int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_
         p.r = add_label(run, "given-sets", err);
     if (p.r == 0 && m->synthetic[0])
         p.r = add_label(run, "random-weights", err);
+    if (p.r == 0 && run->cfg->precision.reuse == M2C_REUSE_AT_LEAST)
+        p.r = add_label(run, "at-least", err);
     return p.r;
 }

@@ -37,6 +37,7 @@ const struct m2c_figure m2c_figures[] = {
     {"evictions", "1/tok", "neurons that left a unit for another", false},
     {"reclassed", "1/tok", "neurons that went to slots of another class", false},
     {"widened", "1/tok", "neurons of which only the missing parts came", false},
+    {"wider", "", "neurons computed wider than wanted, of all computed", false},
     {"waves", "1/tok", "waves over all layers", false},
     {"active_fraction", "", "neurons computed of all", false},
     {"active_true", "", "neurons whose true activation is above zero, of all", true},

@@ -15,7 +15,8 @@ int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err)
     static const char *const dense[][3] = {
         {"selector", "kind", "all"},     {"precision", "active", "1"},
         {"precision", "ratio", "1:0:0"}, {"precision", "layers", ""},
-        {"precision", "assign", "rank"}, {"hbm", "bytes", "100%"},
+        {"precision", "assign", "rank"}, {"precision", "reuse", "exact"},
+        {"precision", "hysteresis", "0"}, {"hbm", "bytes", "100%"},
         {"hbm", "policy", "lru"},        {"dram", "bytes", "100%"},
         {"dram", "fixed_layers", "auto"}, {"decode", "prefill_class", "auto"},
     };
@@ -210,11 +211,13 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
                         .retries = (unsigned)s->ssd.retries},
                  .verify = (enum m2c_verify)s->ssd.verify,
                  .ratio = s->precision.ratio,
+                 .at_least = s->precision.reuse == M2C_REUSE_AT_LEAST,
                  .rank = rank},
         .selector = s->selector.kind,
         .lookahead = (uint32_t)s->selector.lookahead,
         .active = s->precision.active,
         .assign = (enum m2c_assign)s->precision.assign,
+        .hysteresis = s->precision.hysteresis,
         .class_seed = (uint64_t)s->experiment.seed,
         .source = {.trace = s->selector.trace,
                    .seed = seed,

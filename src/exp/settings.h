@@ -13,6 +13,7 @@
 extern "C" {
 #endif
 
+enum m2c_reuse { M2C_REUSE_EXACT, M2C_REUSE_AT_LEAST };
 enum m2c_system { M2C_SYSTEM_M2CACHE, M2C_SYSTEM_DENSE_RESIDENT };
 enum m2c_carbon_model { M2C_CARBON_PAPER, M2C_CARBON_MEASURED };
 
@@ -52,6 +53,8 @@ struct m2c_settings {
         struct m2c_ratio ratio;
         const char *layers;
         int assign; /* enum m2c_assign */
+        int reuse;  /* enum m2c_reuse */
+        double hysteresis;
     } precision;
     struct {
         const char *kind, *trace;

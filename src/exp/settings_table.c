@@ -23,6 +23,7 @@ static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
                                         "rrr",    "mlp",  "gate",   "synthetic", "trace", NULL};
 static const char *const assigns[] = {"rank", "random", "static", NULL};
+static const char *const reuses[] = {"exact", "at-least", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
 static const char *const systems[] = {"m2cache", "dense-resident", NULL};
 static const char *const meters[] = {"auto", "rapl",  "nvml", "hwmon",
@@ -141,6 +142,14 @@ const struct m2c_opt m2c_settings_table[] = {
      .offset = AT(precision.assign), .def = "rank", .choices = assigns, .readers = "all",
      .help = "who gets which class: by rank of the score; controls: at random, anew for "
              "each token; static, each neuron its own by the rank file"},
+    {.section = "precision", .key = "hysteresis", .type = M2C_OPT_FLOAT,
+     .offset = AT(precision.hysteresis), .def = "0", .min = 0, .max = 1,
+     .unit = "of the active neurons", .readers = "all",
+     .help = "so many ranks beyond the border a neuron keeps its last class; changes numbers"},
+    {.section = "precision", .key = "reuse", .type = M2C_OPT_ENUM,
+     .offset = AT(precision.reuse), .def = "exact", .choices = reuses, .readers = "all",
+     .help = "a neuron held wider than wanted is computed as wanted, or at-least: as it is "
+             "held, so that cache sizes change numbers"},
 
     {.section = "selector", .key = "kind", .type = M2C_OPT_NAME,
      .offset = AT(selector.kind), .def = "oracle", .choices = selectors,

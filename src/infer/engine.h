@@ -28,6 +28,7 @@ struct m2c_engine_cfg {
     struct m2c_ratio *layer_ratio; /* [layers] in place of tier.ratio, by which units are
                                       then cut; copied at opening; or NULL */
     enum m2c_assign assign;
+    double hysteresis;           /* of classes; see select/selector.h */
     uint64_t class_seed;         /* of random classes */
     struct m2c_select_source source; /* of selectors that follow no model; its layout is
                                         filled in */

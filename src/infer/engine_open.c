@@ -260,6 +260,7 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
                                  .ratio = e->cfg.tier.ratio,
                                  .by_layer = e->cfg.layer_ratio,
                                  .assign = e->cfg.assign,
+                                 .hysteresis = e->cfg.hysteresis,
                                  .seed = e->cfg.class_seed,
                                  .positive_only = m->act == M2C_ACT_RELU,
                                  .layers = m->layers,

@@ -308,5 +308,5 @@ int m2c_predict_wants(struct m2c_predict *s, struct m2c_selector *plan, uint32_t
     }
     const float *scores = NULL;
     r = m2c_predict_scores(s, layer, &scores, err);
-    return r < 0 ? r : m2c_selector_ideal(plan, layer, scores, wants, n, err);
+    return r < 0 ? r : m2c_selector_choose(plan, layer, scores, wants, n, err);
 }

@@ -66,7 +66,8 @@ void m2c_class_splits(const struct m2c_ratio *ratio, uint32_t k, uint32_t *split
 
 bool m2c_plan_is_table(const struct m2c_select_cfg *cfg)
 {
-    return !cfg->by_layer && cfg->assign == M2C_ASSIGN_RANK && left_out(&cfg->ratio) == 0;
+    return !cfg->by_layer && cfg->assign == M2C_ASSIGN_RANK && cfg->hysteresis == 0 &&
+           left_out(&cfg->ratio) == 0;
 }
 
 /* ---- what the plan keeps ---- */
@@ -130,13 +131,16 @@ int m2c_classes_open(struct m2c_selector *s, struct m2c_err *err)
     const struct m2c_select_cfg *cfg = &s->cfg;
     const struct m2c_rank *rank = cfg->rank;
     bool fixed = cfg->assign == M2C_ASSIGN_STATIC;
+    if (cfg->hysteresis > 0 && cfg->assign != M2C_ASSIGN_RANK)
+        return m2c_fail(err, -EINVAL, "precision.hysteresis is for precision.assign = rank");
     if (fixed && (!rank || rank->layers != cfg->layers || rank->n != cfg->n))
         return m2c_fail(err, -EINVAL,
                         "precision.assign = static needs a rank file of this model "
                         "(model.rank, or --rank); `m2c rank` makes one");
     s->ratio = calloc(cfg->layers, sizeof *s->ratio);
     s->fixed = fixed ? calloc((size_t)cfg->layers * cfg->n, 1) : NULL;
-    if (!s->ratio || (fixed && !s->fixed))
+    s->last = cfg->hysteresis > 0 ? calloc((size_t)cfg->layers * cfg->n, 1) : NULL;
+    if (!s->ratio || (fixed && !s->fixed) || (cfg->hysteresis > 0 && !s->last))
         return m2c_fail(err, -ENOMEM, "selector %s: out of memory", cfg->kind);
     return fill(s, cfg->by_layer, err);
 }
@@ -151,6 +155,7 @@ void m2c_classes_close(struct m2c_selector *s)
 {
     free(s->ratio);
     free(s->fixed);
+    free(s->last);
 }
 
 /* ---- a token's classes ---- */
@@ -164,6 +169,40 @@ static void shuffle_keys(const struct m2c_selector *s, uint32_t layer, const flo
         uint64_t of[3] = {s->cfg.seed, (uint64_t)layer << 32 | ids[i], 0};
         memcpy(&of[2], &scores[ids[i]], sizeof *scores);
         keys[i] = (uint32_t)m2c_hash64(of, sizeof of);
+    }
+}
+
+void m2c_classes_remember(struct m2c_selector *s, uint32_t layer,
+                          const struct m2c_want *wants, uint32_t n)
+{
+    uint8_t *last = s->last ? s->last + (size_t)layer * s->cfg.n : NULL;
+    for (uint32_t i = 0; i < n && last; i++)
+        last[wants[i].id] = (uint8_t)(wants[i].cls + 1);
+}
+
+void m2c_classes_forget(struct m2c_selector *s)
+{
+    if (s->last)
+        memset(s->last, 0, (size_t)s->cfg.layers * s->cfg.n);
+}
+
+/* Ranks just beyond the border of the last class leave the class as it was: it is
+ * at that class that the neuron may still be held. */
+static void keep(struct m2c_selector *s, uint32_t layer, const uint32_t *ids, uint32_t k,
+                 const uint32_t *counts)
+{
+    const uint8_t *last = s->last + (size_t)layer * s->cfg.n;
+    uint32_t begin[M2C_MAX_CLASSES], at = 0;
+    uint32_t margin = m2c_active_count(s->cfg.hysteresis, k);
+    for (unsigned c = 0; c < s->cfg.ratio.n; c++) {
+        begin[c] = at;
+        at += counts[c];
+    }
+    for (uint32_t i = 0; i < k; i++) {
+        unsigned c = last[ids[i]] - 1u;
+        if (last[ids[i]] && s->ratio[layer].share[c] > 0 && i + margin >= begin[c] &&
+            i < begin[c] + counts[c] + margin)
+            s->cls[ids[i]] = (uint8_t)c;
     }
 }
 
@@ -188,4 +227,6 @@ void m2c_classes_assign(struct m2c_selector *s, uint32_t layer, const float *sco
         for (uint32_t i = 0; i < counts[c]; i++)
             s->cls[ids[at++]] = (uint8_t)c;
     }
+    if (s->last)
+        keep(s, layer, ids, k, counts);
 }

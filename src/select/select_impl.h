@@ -37,6 +37,7 @@ struct m2c_selector {
     uint8_t *cls;
     struct m2c_ratio *ratio; /* [layers] */
     uint8_t *fixed;          /* [layers][n] class of each neuron; NULL: by the token */
+    uint8_t *last;           /* [layers][n] class + 1 when last wanted; NULL: no hysteresis */
 };
 
 extern const struct m2c_select_ops m2c_select_all, m2c_select_oracle, m2c_select_prev,

@@ -102,7 +102,7 @@ bool m2c_selector_informed(const struct m2c_selector *s) { return s->ops->inform
 bool m2c_selector_made_up(const struct m2c_selector *s) { return s->ops->own_sets; }
 bool m2c_selector_memoryless(const struct m2c_selector *s)
 {
-    return !s->ops->learn && !s->ops->restart && !s->ops->own_sets;
+    return !s->ops->learn && !s->ops->restart && !s->ops->own_sets && !s->last;
 }
 
 bool m2c_selector_predicted(const struct m2c_selector *s) { return s->ops->predicted; }
@@ -121,6 +121,7 @@ void m2c_selector_restart(struct m2c_selector *s)
 {
     if (s->ops->restart)
         s->ops->restart(s);
+    m2c_classes_forget(s);
 }
 
 int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth,
@@ -136,12 +137,21 @@ int m2c_selector_pick(struct m2c_selector *s, uint32_t layer, const float *truth
     int r = s->ops->pick ? s->ops->pick(s, layer, wants, n, err)
                          : s->ops->score(s, layer, truth, &scores, err);
     if (r == 0 && !s->ops->pick)
-        r = m2c_topk(s, layer, scores, wants, n, err);
+        r = m2c_selector_choose(s, layer, scores, wants, n, err);
     if (r < 0)
         return m2c_fail_in(err, r, "layer %u", layer);
     if (truth && s->ops->learn)
         s->ops->learn(s, layer, truth);
     return 0;
+}
+
+int m2c_selector_choose(struct m2c_selector *s, uint32_t layer, const float *scores,
+                        struct m2c_want *wants, uint32_t *n, struct m2c_err *err)
+{
+    int r = m2c_topk(s, layer, scores, wants, n, err);
+    if (r == 0)
+        m2c_classes_remember(s, layer, wants, *n);
+    return r;
 }
 
 int m2c_selector_ideal(struct m2c_selector *s, uint32_t layer, const float *truth,

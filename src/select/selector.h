@@ -38,6 +38,8 @@ struct m2c_select_cfg {
                                shares lack of 1 is left out, the weakest first */
     const struct m2c_ratio *by_layer; /* [layers] in its place, copied; or NULL */
     enum m2c_assign assign;
+    double hysteresis; /* of what is chosen: so many ranks beyond the border of its last
+                          class a neuron keeps that class (by rank only); 0: off */
     uint64_t seed; /* of random classes */
     bool positive_only;     /* ReLU: a score of 0 means inactive, never selected */
     uint32_t layers, n;     /* neurons a layer */
@@ -89,6 +91,11 @@ bool m2c_selector_memoryless(const struct m2c_selector *s);
 M2C_MUST_USE int m2c_selector_pick(struct m2c_selector *s, uint32_t layer,
                                    const float *truth, struct m2c_want *wants,
                                    uint32_t *n, struct m2c_err *err);
+
+/* As pick, for scores that the caller brings: of selectors that are predicted. */
+M2C_MUST_USE int m2c_selector_choose(struct m2c_selector *s, uint32_t layer,
+                                     const float *scores, struct m2c_want *wants,
+                                     uint32_t *n, struct m2c_err *err);
 
 /* The plan's set for given scores, the same arithmetic: for measuring what a
  * selector missed. */

@@ -17,6 +17,10 @@ int m2c_radix_sort(struct m2c_selector *s, uint32_t n);
 /* The plan's classes (classes.c): copies the shares. */
 M2C_MUST_USE int m2c_classes_open(struct m2c_selector *s, struct m2c_err *err);
 void m2c_classes_close(struct m2c_selector *s);
+/* Notes the classes of a token's wants; and forgets them all. */
+void m2c_classes_remember(struct m2c_selector *s, uint32_t layer,
+                          const struct m2c_want *wants, uint32_t n);
+void m2c_classes_forget(struct m2c_selector *s);
 /* Fills s->cls: of the chosen `ids` [k], best first; all others M2C_LEFT_OUT. */
 void m2c_classes_assign(struct m2c_selector *s, uint32_t layer, const float *scores,
                         const uint32_t *ids, uint32_t k);

@@ -99,6 +99,7 @@ static int open_units(struct m2c_tier *t, struct m2c_err *err)
                                   t->cfg.seed + (uint64_t)l * M2C_MAX_CLASSES,
                                   t->cfg.rank ? t->cfg.rank->layer[l].order : NULL, err);
         }
+        t->unit[l].at_least = t->cfg.at_least;
         if (r == 0)
             set_geom(t, l);
     }

@@ -56,6 +56,8 @@ struct m2c_tier_cfg {
     struct m2c_io_cfg io;
     enum m2c_verify verify; /* of checksums as blocks arrive in DRAM */
     struct m2c_ratio ratio; /* over classes; a class with share 0 is not held */
+    bool at_least;          /* a neuron held wider than wanted is a hit, and is computed at
+                               what is held: then sizes and policies change numbers */
     const struct m2c_rank *rank; /* for policies that need one, borrowed; or NULL */
 };
 
@@ -116,6 +118,7 @@ M2C_MUST_USE int m2c_tier_release(struct m2c_tier *t, struct m2c_err *err);
 struct m2c_tier_counters {
     uint64_t accesses[M2C_MAX_CLASSES], hits[M2C_MAX_CLASSES];
     uint64_t misses[M2C_MAX_CLASSES]; /* hits + misses = accesses */
+    uint64_t wider;     /* computed wider than wanted (at_least) */
     uint64_t evictions, waves;
     uint64_t reclassed; /* went from a slot of one class to one of another */
     uint64_t widened;   /* of these: missed some parts and took along the others */

@@ -120,7 +120,9 @@ static void expire(struct m2c_unit *u, uint64_t now, struct m2c_tier_counters *c
 static unsigned slots_for(const struct m2c_unit *u, const struct m2c_want *w)
 {
     unsigned h = u->held[w->id];
-    return h < w->cls && u->way[w->cls][h] != M2C_NO_CLASS ? h : w->cls;
+    if (h >= w->cls) /* narrower, or not held */
+        return w->cls;
+    return u->at_least || u->way[w->cls][h] != M2C_NO_CLASS ? h : w->cls;
 }
 
 /* Neurons held wider than wanted take slots of a wider class. Where these do
@@ -152,7 +154,7 @@ static bool arrive(struct m2c_unit *u, const struct m2c_want *w, unsigned to, ui
 {
     unsigned h = u->held[w->id];
     uint32_t have = h == M2C_NO_CLASS ? 0 : u->parts[h], need = u->parts[w->cls];
-    bool hit = (need & ~have) == 0;
+    bool hit = h == to || (need & ~have) == 0;
     count->accesses[w->cls]++;
     count->hits[w->cls] += hit;
     count->misses[w->cls] += !hit;
@@ -189,12 +191,14 @@ int m2c_unit_place(struct m2c_unit *u, const struct m2c_want *wants, uint32_t n,
      * stays. */
     for (uint32_t i = 0; i < n; i++) {
         unsigned to = refs[i].cls;
+        unsigned as = u->at_least ? to : wants[i].cls;
         pins[wants[i].id] = 1;
+        count->wider += as < wants[i].cls;
         bool moves_in = arrive(u, &wants[i], to, now, &moves[m], count);
         m += moves_in;
         refs[i] = (struct m2c_neuron_ref){.id = wants[i].id,
                                           .slot = u->slot[wants[i].id],
-                                          .cls = u->way[wants[i].cls][to],
+                                          .cls = u->way[as][to],
                                           .pass = moves_in};
     }
     *n_moves = m;

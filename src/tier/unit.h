@@ -3,7 +3,8 @@
  * policy a class. Inside the module. The unit decides; tier.c moves bytes.
  *
  * A neuron lies in one slot. It is a hit where that slot has the parts of the
- * wanted class: held wider, it stays and is computed narrower. Held with some
+ * wanted class: held wider, it stays and is computed narrower (at_least: as it is
+ * held, also where the layout has no parts in common). Held with some
  * of the parts only it moves to a slot of the wanted class, takes along what
  * it has, and misses the rest. */
 #ifndef M2C_TIER_UNIT_H
@@ -23,6 +24,7 @@ struct m2c_pool_class {
 struct m2c_unit {
     uint32_t n; /* neurons of the layer */
     uint32_t n_classes;
+    bool at_least; /* compute at the class of the slot, where that is wider */
     uint32_t parts[M2C_MAX_CLASSES]; /* of each class */
     /* geom's entry for class [0] from slots of class [1]; M2C_NO_CLASS: none */
     uint8_t way[M2C_MAX_CLASSES][M2C_MAX_CLASSES];

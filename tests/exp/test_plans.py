@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-m2c = sys.argv[1]
+m2c, m2c_exp = sys.argv[1:3]
 source = os.environ["M2C_SOURCE"]
 BY_LAYER = "1:1:2 0:1:1 1:0:0 1:1:2:1 0:0:1 0:1:0:3"
 
@@ -28,6 +28,35 @@ def ppl(store, *keys, ok=0):
 
 def nll(store, *keys):
     return json.loads(ppl(store, *keys).stdout)["nll_per_token"]
+
+
+def keeping(tmp, store):
+    """Both ways of keeping classes move fewer bytes, and each is what it says."""
+    p = subprocess.run([m2c_exp, f"{source}/configs/class-keeping.ini", "-o", f"{tmp}/k", "--set",
+                        f"model.path={store}", "--set", f"text.file={source}/data/sample.txt",
+                        "--set", "text.tokens=60", "--set", "sweep.hbm.bytes=0|60%", "--set",
+                        "sweep.precision.hysteresis=0|0.1"],
+                       capture_output=True, text=True, check=False)
+    assert p.returncode == 0, p.stderr
+    got = {}
+    with open(f"{tmp}/k/results.jsonl", encoding="utf-8") as f:
+        for line in f:
+            r = json.loads(line)
+            a = r["axes"]
+            got[a["precision.reuse"], float(a["precision.hysteresis"]), a["hbm.bytes"]] = \
+                {k: v["value"] for k, v in r["figures"].items()}
+            assert ("at-least" in r["labels"]) == (a["precision.reuse"] == "at-least")
+    for h in (0, 0.1):
+        exact, least = got["exact", h, "60%"], got["at-least", h, "60%"]
+        # in place nothing is held wider than another: as wanted; else never narrower
+        assert got["at-least", h, "0"]["nll"] == got["exact", h, "0"]["nll"] == exact["nll"]
+        assert exact["wider"] == 0 and got["at-least", h, "0"]["wider"] == 0
+        assert 0 < least["wider"] < 1 and least["kl_mean"] < exact["kl_mean"]
+        assert least["hbm_bytes_moved"] < exact["hbm_bytes_moved"]
+        assert least["hit_ratio_hbm"] > exact["hit_ratio_hbm"]
+    none, some = got["exact", 0, "60%"], got["exact", 0.1, "60%"]
+    assert some["class_kept"] > none["class_kept"] and some["nll"] != none["nll"]
+    assert some["hbm_bytes_moved"] < none["hbm_bytes_moved"]
 
 
 def main(tmp):
@@ -53,6 +82,8 @@ def main(tmp):
     assert paper == nll(store, "precision.layers=" + " ".join(["25:25:50"] * 6))
     assert paper != nll(store, "precision.ratio=1:1:2:1")
     assert paper != nll(store, "precision.ratio=1:1:2", "precision.assign=random")
+
+    keeping(tmp, store)
 
     for keys, words in ((["precision.layers=1:1:2 1:1:2"], ["layer 2", "2 ratios for 6 layers"]),
                         (["precision.layers=" + BY_LAYER + " 1:1:2"], ["more ratios than 6"]),

@@ -172,6 +172,42 @@ static void static_follows_the_ranking(void **state)
     m2c_rank_free(rank);
 }
 
+static void hysteresis_keeps_what_is_near_the_border(void **state)
+{
+    struct m2c_select_cfg cfg = plan(1);
+    struct m2c_selector *s;
+    struct m2c_err err = {0};
+    struct m2c_want w[N];
+    float score[N];
+    uint32_t c[3];
+    (void)state;
+    cfg.hysteresis = .05; /* 10 ranks of 200 */
+    assert_false(m2c_plan_is_table(&cfg));
+    s = opened(&cfg);
+    assert_false(m2c_selector_memoryless(s));
+    for (uint32_t i = 0; i < N; i++)
+        score[i] = (float)(N - i); /* id i has rank i: 50, 50, 100 */
+    assert_int_equal(pick(s, 0, score, w, c), N);
+    assert_true(c[0] == 50 && c[1] == 50 && c[2] == 100);
+    score[0] = (float)(N - 55) - .5f;  /* from rank 0 to 55: within 10 of the border */
+    score[1] = (float)(N - 62) - .5f;  /* to rank 61: beyond */
+    score[120] = (float)(N - 94) + .5f; /* from 4 bits to rank 93 or so: keeps them */
+    score[121] = (float)(N - 80) + .5f; /* to 80 or so: widened */
+    pick(s, 0, score, w, c);
+    assert_int_equal(w[0].cls, 0);
+    assert_int_equal(w[1].cls, 1);
+    assert_int_equal(w[120].cls, 2);
+    assert_int_equal(w[121].cls, 1);
+    /* ids 50 and 51 came into the first 50 ranks, but just so */
+    assert_true(w[50].cls == 1 && w[51].cls == 1);
+    m2c_selector_restart(s);
+    pick(s, 0, score, w, c);
+    assert_true(c[0] == 50 && c[1] == 50 && w[0].cls == 1 && w[50].cls == 0);
+    m2c_selector_close(s);
+    cfg.assign = M2C_ASSIGN_RANDOM;
+    assert_int_equal(m2c_selector_open(&s, &cfg, &err), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +215,7 @@ int main(void)
         cmocka_unit_test(layers_have_their_own),
         cmocka_unit_test(random_keeps_set_and_shares),
         cmocka_unit_test(static_follows_the_ranking),
+        cmocka_unit_test(hysteresis_keeps_what_is_near_the_border),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
