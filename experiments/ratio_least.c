@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PLANS = 20000 };
+enum { MOST_PLANS = 20000, TRIES = 16 };
 
 /* All ways to cut `grid` parts into n pieces, in order; counts alone where out is
  * NULL. */
@@ -166,10 +166,11 @@ int ratio_least_row(struct ratio *p, const struct ratio_least *l, const char *na
     uint32_t *choice = calloc(p->layers, sizeof *choice);
     double kl = NAN, bytes = INFINITY, aim = budget, sum = 0;
     int r = plan && choice ? 0 : m2c_fail(err, -ENOMEM, "ratio: out of memory");
-    /* what is left out changes who is active behind it: the bytes are checked */
-    for (int i = 0; i < 4 && r == 0 && bytes > budget; i++) {
+    /* what is left out changes who is active behind it: the bytes are checked, and
+     * plans are few, so the next one may lie well below the aim */
+    for (int i = 0; i < TRIES && r == 0 && bytes > budget; i++) {
         r = try_budget(p, l, aim, choice, plan, &kl, &bytes, err);
-        aim *= M2C_MIN(1.0, budget / bytes);
+        aim *= M2C_MIN(1.0, budget / bytes) * (1 - 1.0 / 512);
     }
     if (r == 0 && bytes > budget)
         r = m2c_fail(err, -ENOSPC, "%s: %.0f bytes a token for a budget of %.0f", name, bytes,
