@@ -15,6 +15,13 @@ int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err 
                                 err);
     cfg.class_seed = run->workload_seed; /* the same classes at every point */
     cfg.source.seed = run->workload_seed; /* and the same sets */
+    if (run->timeline && r == 0) {
+        char title[96];
+        snprintf(title, sizeof title, "point %u, repetition %lld", run->index,
+                 (long long)run->rep);
+        m2c_timeline_begin(run->timeline, title);
+        cfg.tier.io.timeline = run->timeline;
+    }
     if (r == 0)
         r = m2c_engine_open(out, run->store, &cfg, err);
     free(cfg.layer_ratio);

@@ -23,11 +23,13 @@ struct m2c_run {
     const struct m2c_store *store;
     const struct m2c_rank *rank; /* or NULL */
     struct m2c_tok *tok;         /* of the store; NULL: it has none */
+    uint32_t index; /* of the point, in the sweep's order */
     int64_t rep;
     uint64_t workload_seed;  /* of (seed, repetition) only: the same at every point */
     uint64_t mechanism_seed; /* of the point too */
     const volatile bool *stop;
     struct m2c_log *log;
+    struct m2c_timeline *timeline; /* or NULL */
     /* the record's parts; written by the experiment */
     json_t *figures; /* through m2c_figure_put */
     json_t *samples; /* name -> array of numbers */
@@ -52,6 +54,7 @@ struct m2c_exp_cfg {
     uint32_t shard, shards; /* points with index % shards == shard; 0 of 1: all */
     const volatile bool *stop;
     struct m2c_log *log;
+    struct m2c_timeline *timeline; /* borrowed; NULL: none */
 };
 
 struct m2c_exp_result {

@@ -228,11 +228,13 @@ static int run_point(struct sweeper *s, const struct m2c_point *p, int64_t rep,
         return r;
     uint64_t seed = mix((uint64_t)cfg.experiment.seed, (uint64_t)rep);
     struct m2c_run run = {.cfg = &cfg,
+                          .index = p->index,
                           .rep = rep,
                           .workload_seed = seed,
                           .mechanism_seed = mix(seed, p->hash.lo ^ p->hash.hi),
                           .stop = s->cfg->stop,
                           .log = s->cfg->log,
+                          .timeline = s->cfg->timeline,
                           .figures = json_object(),
                           .samples = json_object(),
                           .labels = json_array()};

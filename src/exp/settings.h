@@ -97,7 +97,7 @@ struct m2c_settings {
         double embodied_kg, life_years, utilisation;
     } carbon;
     struct {
-        const char *dir;
+        const char *dir, *timeline;
     } output;
 };
 

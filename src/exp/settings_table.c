@@ -341,6 +341,9 @@ const struct m2c_opt m2c_settings_table[] = {
 
     {.section = "output", .key = "dir", .type = M2C_OPT_STR, .offset = AT(output.dir),
      .def = "", .readers = "all", .help = "results folder (-o)"},
+    {.section = "output", .key = "timeline", .type = M2C_OPT_STR,
+     .offset = AT(output.timeline), .def = "", .readers = "all",
+     .help = "file of what happened when, for Perfetto (--timeline)"},
 };
 
 const size_t m2c_settings_rows = M2C_COUNTOF(m2c_settings_table);

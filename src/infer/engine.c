@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The walk of a token (or a chunk of a prompt) through all layers. */
-#include "infer/engine_impl.h"
+#include "infer/show.h"
 
 #include "ops/ref.h"
 
@@ -17,6 +17,7 @@ int m2c_engine_mark(struct m2c_engine *e, enum m2c_phase phase, struct m2c_err *
     }
     struct m2c_mark *m = &e->marks[e->n_marks];
     m->phase = phase;
+    m->layer = e->layer;
     int r = m2c_queue_record(e->queue, &m->ev, err);
     e->n_marks += r == 0;
     return r;
@@ -34,6 +35,8 @@ static int settle(struct m2c_engine *e, struct m2c_err *err)
         m2c_event_free(e->marks[i].ev);
         if (i && r == 0)
             e->stats.phase_ns[e->marks[i].phase] += at - last;
+        if (i && r == 0 && e->timeline)
+            m2c_show_phase(e, e->marks[i].phase, e->marks[i].layer, last, at);
         last = at;
     }
     e->n_marks = 0;
@@ -100,20 +103,31 @@ static int check(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
 static int walk(struct m2c_engine *e, const uint32_t *tokens, uint32_t rows, bool dense,
                 enum result result, struct m2c_err *err)
 {
+    uint64_t began = m2c_show_now(e);
+    m2c_timeline_token(e->timeline, e->pos);
     int r = m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
     r = r < 0 ? r : embed(e, tokens, rows, err);
     for (uint32_t l = 0; l < e->model->layers && r == 0; l++) {
+        uint64_t from = m2c_show_now(e);
+        e->layer = l;
         r = m2c_engine_attention(e, l, rows, err);
         r = r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
         r = r < 0 ? r : m2c_engine_ffn(e, l, rows, dense, err);
         if (r < 0)
             m2c_fail_in(err, r, "layer %u, position %u", l, e->pos);
+        if (e->timeline)
+            m2c_show_host(e, M2C_TRACK_TOKENS, "layer", l, from);
     }
+    e->layer = M2C_NO_LAYER;
     if (r == 0 && result != NOTHING)
         r = head(e, rows, result, err);
     r = r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_ATTENTION, err);
     int s = settle(e, err);
     r = r < 0 ? r : s;
+    if (e->timeline) {
+        r = r < 0 ? r : m2c_tier_show(e->tier, e->ahead_ns, err);
+        m2c_show_host(e, M2C_TRACK_TOKENS, dense ? "prompt" : "token", M2C_NO_LAYER, began);
+    }
     e->failed = r;
     e->pos += r < 0 ? 0 : rows;
     return r;
@@ -230,6 +244,7 @@ void m2c_engine_stats_reset(struct m2c_engine *e)
     memset(fresh.layer_kept, 0, bytes);
     e->stats = fresh;
     m2c_tier_counters_reset(e->tier);
+    m2c_timeline_mark(e->timeline, "counters reset");
 }
 
 struct m2c_queue *m2c_engine_queue(struct m2c_engine *e) { return e->queue; }

@@ -13,6 +13,7 @@
 struct m2c_mark {
     struct m2c_event *ev;
     enum m2c_phase phase;
+    uint32_t layer; /* for the timeline */
 };
 
 struct m2c_engine {
@@ -42,7 +43,10 @@ struct m2c_engine {
     uint8_t *wanted_before;         /* [layers][hidden] class + 1, for the overlap */
     struct m2c_mark *marks;
     uint32_t n_marks, cap_marks;
+    uint32_t layer;                 /* at hand, or M2C_NO_LAYER */
     struct m2c_engine_stats stats;
+    struct m2c_timeline *timeline; /* or NULL */
+    int64_t ahead_ns;              /* of the device's clock the host's */
     m2c_truth_fn watch;
     void *watch_ctx;
     m2c_wants_fn watch_wants;

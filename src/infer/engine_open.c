@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing the engine, and what it will need before it is opened. */
-#include "infer/engine_impl.h"
+#include "infer/show.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -285,6 +285,8 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
         r = open_memory(e, err);
     if (r == 0)
         r = m2c_tier_open(&e->tier, e->dev, e->queue, e->store, &e->cfg.tier, err);
+    if (r == 0)
+        r = m2c_show_open(e, err);
     if (r == 0 && (e->cfg.truth || m2c_selector_informed(e->selector)))
         r = open_truth(e, err);
     if (r == 0 && m2c_selector_predicted(e->selector))
@@ -301,6 +303,7 @@ int m2c_engine_open(struct m2c_engine **out, const struct m2c_store *store,
     e->store = store;
     e->model = m2c_store_cfg(store);
     e->cfg = *cfg;
+    e->layer = M2C_NO_LAYER;
     int r = m2c_engine_plan(store, cfg, &e->plan, err);
     if (r == 0)
         r = check_cfg(e, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One layer: attention, and the FFN through selector and tiers. */
-#include "infer/engine_impl.h"
+#include "infer/show.h"
 
 #include "base/clock.h"
 
@@ -140,7 +140,7 @@ static int run_wave(struct m2c_engine *e, const struct m2c_wave *w, uint32_t row
         struct m2c_event *arrived = NULL;
         uint64_t t0 = m2c_now_ns();
         r = m2c_tier_fetch(e->tier, &arrived, err);
-        e->stats.tier_host_ns += m2c_now_ns() - t0;
+        e->stats.tier_host_ns += m2c_show_host(e, M2C_TRACK_TIERS, "fetch", e->layer, t0);
         if (r == 0)
             r = m2c_queue_after(e->queue, arrived, err);
         m2c_event_free(arrived);
@@ -193,11 +193,12 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
         if (r == 0)
             r = m2c_engine_mark(e, M2C_PHASE_SELECT, err);
     }
-    uint64_t t1 = m2c_now_ns();
-    e->stats.shadow_ns += t1 - t0;
+    uint64_t shadow_ns = m2c_show_host(e, M2C_TRACK_SELECTION, "truth", l, t0);
+    uint64_t t1 = t0 + shadow_ns;
+    e->stats.shadow_ns += shadow_ns;
     if (r == 0)
         r = pick(e, l, truth, n, err);
-    e->stats.select_host_ns += m2c_now_ns() - t1;
+    e->stats.select_host_ns += m2c_show_host(e, M2C_TRACK_SELECTION, "pick", l, t1);
     if (r == 0 && e->watch && truth) {
         r = fetch_x(e, err);
         if (r == 0)
@@ -260,7 +261,7 @@ int m2c_engine_ffn(struct m2c_engine *e, uint32_t l, uint32_t rows, bool dense,
     while (r == 0) {
         struct m2c_wave w;
         int more = m2c_tier_wave(e->tier, &w, err);
-        e->stats.tier_host_ns += m2c_now_ns() - t0;
+        e->stats.tier_host_ns += m2c_show_host(e, M2C_TRACK_TIERS, "place", e->layer, t0);
         if (more <= 0) {
             r = more;
             break;

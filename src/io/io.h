@@ -11,6 +11,7 @@
 #define M2C_IO_IO_H
 
 #include "base/plugin.h"
+#include "base/timeline.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,6 +27,7 @@ struct m2c_io_cfg {
     uint32_t chunk;       /* bytes of the largest read, a multiple of 4096 and of the
                              file's alignment, at most M2C_IO_CHUNK_MAX */
     unsigned retries;     /* of a chunk that fails with EIO */
+    struct m2c_timeline *timeline; /* borrowed; NULL: nobody watches */
     /* The null engine's faults; 0: none. Reads are counted from 1. */
     unsigned fail_nth;    /* the Nth read fails with EIO ... */
     unsigned fail_times;  /* ... so many times; 0: each time it is tried */
@@ -44,10 +46,11 @@ struct m2c_io_range {
     void *buf;
     uint64_t room; /* bytes of buf */
     void *user;    /* the caller's */
+    uint32_t layer; /* for the timeline */
     int res;       /* 0, or negative errno; -ENODATA: the file ends early */
     /* the module's */
     struct m2c_io_range *next;
-    uint64_t sent, bad_off;
+    uint64_t sent, bad_off, start_ns; /* start_ns: on the timeline only */
     uint32_t in_flight;
 };
 

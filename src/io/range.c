@@ -92,6 +92,25 @@ static bool moot(const struct m2c_io_piece *p)
     return p->range->res < 0 && p->off >= p->range->bad_off;
 }
 
+/* Bytes that the range moves if nothing goes wrong. */
+static uint64_t moved(const struct m2c_io *io, const struct m2c_io_range *r)
+{
+    struct m2c_io_span s = m2c_io_span(io, r->off, r->bytes);
+    uint64_t end = M2C_MIN(s.off + s.bytes, io->size);
+    return end > s.off ? end - s.off : 0;
+}
+
+static void show_range(const struct m2c_io *io, const struct m2c_io_range *r)
+{
+    m2c_timeline_span(io->cfg.timeline,
+                      &(struct m2c_span){.track = M2C_TRACK_SSD,
+                                         .name = r->res < 0 ? "failed read" : "read",
+                                         .from_ns = r->start_ns,
+                                         .to_ns = m2c_now_ns(),
+                                         .layer = r->layer,
+                                         .bytes = moved(io, r)});
+}
+
 /* The piece is done with; so may be its range. A failed one is not sent on. */
 static void release(struct m2c_io *io, struct m2c_io_piece *p)
 {
@@ -101,8 +120,11 @@ static void release(struct m2c_io *io, struct m2c_io_piece *p)
     bool sent = r->sent == length(io, r);
     if (r->res < 0 && !sent)
         drop_waiting(io, r);
-    if (--r->in_flight == 0 && (sent || r->res < 0))
+    if (--r->in_flight == 0 && (sent || r->res < 0)) {
         append(&io->done, &io->done_tail, r);
+        if (io->cfg.timeline)
+            show_range(io, r);
+    }
 }
 
 /* Pieces for waiting ranges, as long as there are free ones. */
@@ -208,10 +230,8 @@ static void pump(struct m2c_io *io)
  * fast the disk is. What goes wrong later adds to them. */
 static void count_range(struct m2c_io *io, const struct m2c_io_range *r)
 {
-    struct m2c_io_span s = m2c_io_span(io, r->off, r->bytes);
-    uint64_t end = M2C_MIN(s.off + s.bytes, io->size);
     io->count.bytes_wanted += r->bytes;
-    io->count.bytes_moved += end > s.off ? end - s.off : 0;
+    io->count.bytes_moved += moved(io, r);
     io->count.requests += r->bytes ? (length(io, r) - 1) / io->cfg.chunk + 1 : 0;
 }
 
@@ -237,6 +257,7 @@ int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err
     r->sent = 0;
     r->bad_off = 0;
     r->in_flight = 0;
+    r->start_ns = io->cfg.timeline ? m2c_now_ns() : 0;
     count_range(io, r);
     if (r->bytes == 0) {
         append(&io->done, &io->done_tail, r);
@@ -277,7 +298,14 @@ static int wait_some(struct m2c_io *io, uint64_t deadline_ns, struct m2c_err *er
         nanosleep(&nap, NULL);
         pump(io);
     }
-    io->count.wait_ns += m2c_now_ns() - t0;
+    uint64_t t1 = m2c_now_ns();
+    io->count.wait_ns += t1 - t0;
+    m2c_timeline_span(io->cfg.timeline,
+                      &(struct m2c_span){.track = M2C_TRACK_WAITS,
+                                         .name = "ssd",
+                                         .from_ns = t0,
+                                         .to_ns = t1,
+                                         .layer = M2C_NO_LAYER});
     return r;
 }
 

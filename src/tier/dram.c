@@ -196,7 +196,8 @@ static int start_reads(struct m2c_dram *d, uint32_t b, uint32_t layer,
                                           .buf = (unsigned char *)blk->buf->host +
                                                  d->extent_off[x],
                                           .room = m2c_align_up(pr->where.bytes, M2C_PAGE),
-                                          .user = pr};
+                                          .user = pr,
+                                          .layer = layer};
         blk->n_pending++;
         r = m2c_io_start_range(d->io, &pr->range, err);
     }

@@ -5,6 +5,7 @@
 
 #include "tier/dram.h"
 #include "tier/moves.h"
+#include "tier/show.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct m2c_tier {
     struct m2c_move *moves;    /* [hidden], of the wave at hand */
     uint32_t n_moves;
     struct m2c_mover mover;
+    struct m2c_copies copies;
     struct list lists[LISTS];
     struct m2c_tier_counters count;
     uint64_t pass; /* layers begun, for the recency of accesses */
@@ -145,6 +147,7 @@ int m2c_tier_open(struct m2c_tier **out, struct m2c_dev *dev, struct m2c_queue *
     t->store = store;
     t->cfg = *cfg;
     t->plan = plan;
+    t->copies.timeline = cfg->io.timeline;
     t->unit_buf = calloc(m->layers, sizeof(struct m2c_buf *));
     t->unit = calloc(m->layers, sizeof *t->unit);
     t->pins = calloc(m->hidden, sizeof *t->pins);
@@ -173,6 +176,7 @@ void m2c_tier_close(struct m2c_tier *t)
 {
     if (!t)
         return;
+    m2c_copies_drop(&t->copies);
     m2c_queue_close(t->copy);
     m2c_dram_close(t->dram);
     for (int i = 0; i < LISTS; i++) {
@@ -313,15 +317,20 @@ static int move_wave(struct m2c_tier *t, struct m2c_err *err)
     /* A slot may still be read by an earlier wave or token. */
     int r = u->last_use ? m2c_queue_after(t->copy, u->last_use, err) : 0;
     if (r == 0)
+        r = m2c_copies_begin(&t->copies, t->copy, err);
+    if (r == 0)
         r = m2c_mover_carry(&t->mover, t->moves, t->n_moves, base, err);
     if (r == 0 && missing)
         r = m2c_dram_wait(t->dram, t->layer, err);
-    if (r < 0 || !missing)
+    if (r < 0)
         return r;
+    if (!missing)
+        return m2c_copies_end(&t->copies, t->copy, t->layer, 0, err);
     m2c_dram_parts(t->dram, t->layer, &dram);
     t->count.hbm_wanted += missing;
     t->count.hbm_moved += missing;
-    return m2c_mover_bring(&t->mover, t->moves, t->n_moves, base, &dram, err);
+    r = m2c_mover_bring(&t->mover, t->moves, t->n_moves, base, &dram, err);
+    return r < 0 ? r : m2c_copies_end(&t->copies, t->copy, t->layer, missing, err);
 }
 
 int m2c_tier_fetch(struct m2c_tier *t, struct m2c_event **arrived, struct m2c_err *err)
@@ -362,6 +371,12 @@ int m2c_tier_release(struct m2c_tier *t, struct m2c_err *err)
         u->last_use = done;
     }
     return 0;
+}
+
+int m2c_tier_show(struct m2c_tier *t, int64_t ahead_ns, struct m2c_err *err)
+{
+    t->copies.ahead_ns = ahead_ns;
+    return m2c_copies_settle(&t->copies, err);
 }
 
 /* ---- counters and checks ---- */

@@ -59,6 +59,7 @@ struct m2c_tier_cfg {
     bool at_least;          /* a neuron held wider than wanted is a hit, and is computed at
                                what is held: then sizes and policies change numbers */
     const struct m2c_rank *rank; /* for policies that need one, borrowed; or NULL */
+    /* io.timeline: waits and reads are shown there, and copies (m2c_tier_show) */
 };
 
 /* What the budgets come to, before anything is allocated. */
@@ -112,6 +113,10 @@ M2C_MUST_USE int m2c_tier_fetch(struct m2c_tier *t, struct m2c_event **arrived,
 /* All ops that read the wave have been launched on the compute queue: its
  * slots may be replaced once they are done. */
 M2C_MUST_USE int m2c_tier_release(struct m2c_tier *t, struct m2c_err *err);
+
+/* Puts the copies since the last call on the timeline, if there is one: times of
+ * the device's clock, to which `ahead_ns` is added. Waits for them. */
+M2C_MUST_USE int m2c_tier_show(struct m2c_tier *t, int64_t ahead_ns, struct m2c_err *err);
 
 /* Counts since the last reset. On every link, bytes wanted by the algorithm
  * and bytes that the link's layer moved. */

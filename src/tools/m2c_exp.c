@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct args {
-    const char *dir, *shard;
+    const char *dir, *shard, *timeline;
     struct m2c_cli_list set;
     bool dry_run, list, resume, keys;
 };
@@ -96,8 +96,13 @@ static int run(const struct m2c_optset *set, const struct args *a, const char *d
                               .stop = m2c_cli_stop(),
                               .log = log};
     int r = parse_shard(a->shard, &cfg.shard, &cfg.shards, err);
+    const char *timeline = a->timeline ? a->timeline : m2c_optset_get(set, "output", "timeline");
+    if (r == 0 && timeline[0])
+        r = m2c_timeline_open(&cfg.timeline, timeline, err);
     if (r == 0)
         r = m2c_exp_sweep(set, &cfg, result, err);
+    int late = m2c_timeline_close(cfg.timeline, r == 0 ? err : NULL);
+    r = r < 0 ? r : late;
     if (r == 0 && result->dropped_bytes)
         m2c_log(log, M2C_LOG_WARN, "%s: a torn last record of %llu bytes was dropped", dir,
                 (unsigned long long)result->dropped_bytes);
@@ -199,6 +204,8 @@ static int sweep(int argc, char **argv)
          .help = "go on with a folder: points that have a record are skipped"},
         {.name = "--shard", .kind = M2C_FLAG_STR, .dest = &a.shard, .arg = "I/N",
          .help = "run every N-th point from the I-th on (from 0); see m2c-exp merge"},
+        {.name = "--timeline", .kind = M2C_FLAG_STR, .dest = &a.timeline, .arg = "FILE",
+         .help = "what happened when, as trace events for ui.perfetto.dev"},
     };
     const struct m2c_cli cli = {
         .name = "m2c-exp",

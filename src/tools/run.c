@@ -54,7 +54,7 @@ static int make_prompt(const struct m2c_session *s, const char *text, uint32_t *
 }
 
 struct args {
-    const char *prompt;
+    const char *prompt, *timeline;
     int64_t n;
     double temp, top_p;
     int64_t seed;
@@ -126,6 +126,8 @@ int m2c_cmd_run(int argc, char **argv)
          .help = "go on after EOS"},
         {.name = "--stats", .kind = M2C_FLAG_ON, .dest = &a.stats,
          .help = "say on stderr how fast it was"},
+        {.name = "--timeline", .kind = M2C_FLAG_STR, .dest = &a.timeline, .arg = "FILE",
+         .help = "write what happened when, as trace events for ui.perfetto.dev"},
         M2C_SESSION_FLAGS(&sf),
     };
     const struct m2c_cli cli = {.name = "m2c run",
@@ -144,12 +146,19 @@ int m2c_cmd_run(int argc, char **argv)
     struct m2c_engine *e = NULL;
     struct m2c_err err = {0};
     int r = m2c_session_open_text(&s, model, &sf, &err);
+    const char *timeline = a.timeline ? a.timeline : r == 0 ? s.cfg.output.timeline : "";
+    struct m2c_timeline **tl = &s.engine.tier.io.timeline;
+    if (r == 0 && timeline[0]) {
+        r = m2c_timeline_open(tl, timeline, &err);
+        m2c_timeline_begin(*tl, model);
+    }
     if (r == 0)
         r = m2c_engine_open(&e, s.store, &s.engine, &err);
     if (r == 0)
         r = generate(&s, e, &a, &err);
-    code = r < 0 ? m2c_session_fail(&s, &err) : M2C_EXIT_OK;
     m2c_engine_close(e);
+    int late = m2c_timeline_close(*tl, r == 0 ? &err : NULL);
+    code = r < 0 || late < 0 ? m2c_session_fail(&s, &err) : M2C_EXIT_OK;
     m2c_session_close(&s);
     return code;
 }
