@@ -8,7 +8,7 @@
 M2C_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config
     libhdf5-dev libxxhash-dev libinih-dev libjansson-dev zlib1g-dev
     libopenblas-dev liblapacke-dev libpcre2-dev libaio-dev
-    liburing-dev ocl-icd-opencl-dev opencl-headers"
+    liburing-dev ocl-icd-opencl-dev opencl-headers libclblast-dev"
 
 # To draw reports (analysis/).
 M2C_REPORT_PACKAGES="python3 python3-numpy python3-h5py python3-pandas python3-matplotlib"

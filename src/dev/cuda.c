@@ -138,9 +138,11 @@ static int open_blas(struct m2c_cuda *c, const struct m2c_dev_cfg *cfg, struct m
         return m2c_cuda_open_cublas(&c->cublas, cfg->library, c->driver, &why) == -ENOMEM
                    ? m2c_fail(err, -ENOMEM, "%s", why.msg)
                    : 0;
+    if (strcmp(gemm, "blas") == 0)
+        return m2c_cuda_open_cublas(&c->cublas, cfg->library, c->driver, err);
     return strcmp(gemm, "own") == 0
                ? 0
-               : m2c_fail(err, -EINVAL, "device.gemm = %s: it is own or auto", gemm);
+               : m2c_fail(err, -EINVAL, "device.gemm = %s: it is auto, own or blas", gemm);
 }
 
 static void describe_driver(struct m2c_dev *dev)

@@ -40,8 +40,10 @@ struct m2c_dev_cfg {
     const char *isa;      /* cpu: "auto", "c", "avx2", "avx512"; opencl: "auto",
                              "vector", "team" */
     unsigned fail_nth;    /* null: the Nth fallible call fails (0: none) */
-    const char *gemm;     /* products of many rows: "auto" (a library where there is one)
-                             or "own" kernels; NULL: auto */
+    const char *gemm;     /* products of many rows: "own" kernels, "blas" (-ENOTSUP or
+                             -ENODEV without), or "auto": a library where there is one
+                             and it is the faster (opencl: not on processors); NULL:
+                             auto */
     const char *copy;     /* cuda: how batches travel: "auto" (measured), "each", "gather",
                              "batch"; NULL: auto */
     const char *library;  /* cuda: a folder where its libraries are looked for first */

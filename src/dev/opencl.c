@@ -3,7 +3,7 @@
  * kernels are shaped for it. Memory, queues, programs and ops are in the other
  * opencl_*.c. Invariant: the shape depends on the device and on `isa` alone,
  * so that numbers do too. */
-#include "dev/opencl_impl.h"
+#include "dev/opencl_launch_impl.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -305,6 +305,7 @@ static int open_opencl(struct m2c_dev *dev, struct m2c_err *err)
                         dev->cfg.index, info->name, fault);
     r = restrict_units(c, dev->cfg.threads, err);
     r = r < 0 ? r : choose_shape(dev, err);
+    r = r < 0 ? r : m2c_cl_gemm_open(dev, err);
     r = r < 0 ? r : open_context(c, err);
     r = r < 0 ? r : m2c_progcache_open(&c->cache, dev->cfg.cache, err);
     if (r < 0)
@@ -317,7 +318,7 @@ static int open_opencl(struct m2c_dev *dev, struct m2c_err *err)
     info->max_alloc = info->mem_bytes;
     info->piece_bytes = c->max_alloc;
     info->ffn_seg_neurons_min = 64;
-    info->gemm_rows = UINT32_MAX;
+    info->gemm_rows = c->gemm_rows ? c->gemm_rows : UINT32_MAX;
     info->threads = (unsigned)NUMBER(c->device, CL_DEVICE_MAX_COMPUTE_UNITS, cl_uint);
     return 0;
 }
@@ -325,6 +326,7 @@ static int open_opencl(struct m2c_dev *dev, struct m2c_err *err)
 static void close_opencl(struct m2c_dev *dev)
 {
     struct m2c_cl *c = dev->priv;
+    m2c_cl_gemm_close(c);
     m2c_cl_drop_programs(c);
     m2c_progcache_close(c->cache);
     if (c->tiny)

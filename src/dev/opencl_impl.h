@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of the opencl backend share: opencl.c has the device,
  * opencl_mem.c its memory, opencl_queue.c queues, copies and events,
- * opencl_program.c the building of kernels, opencl_launch.c the ops. */
+ * opencl_program.c the building of kernels, opencl_launch.c the ops,
+ * opencl_operands.c their arguments, opencl_gemm.c products of many rows. */
 #ifndef M2C_DEV_OPENCL_IMPL_H
 #define M2C_DEV_OPENCL_IMPL_H
 
@@ -48,6 +49,8 @@ struct m2c_cl {
     cl_mem tiny;            /* what such a fill writes */
     struct m2c_progcache *cache;
     struct m2c_cl_program program[M2C_CL_PROGRAMS];
+    uint32_t gemm_rows;     /* MATMUL of so many rows goes through CLBlast; 0: none */
+    bool gemm_used;
     struct m2c_err fault;   /* of the first work that failed after it was enqueued */
 };
 

@@ -81,6 +81,11 @@ static int do_matmul(struct m2c_cl_args *a, const struct m2c_matmul_args *m,
                            err);
 }
 
+static bool by_library(const struct m2c_cl *c, const struct m2c_matmul_args *m)
+{
+    return c->gemm_rows && m->rows >= c->gemm_rows && m->w.rows && m->w.cols;
+}
+
 /* A processor computes the angles of a row once for all heads. */
 static int do_rope(struct m2c_cl_args *a, const struct m2c_rope_args *o,
                    struct m2c_err *err)
@@ -301,7 +306,8 @@ int m2c_cl_launch(struct m2c_queue *q, const struct m2c_call *call, struct m2c_e
     case M2C_OP_NORM:
         return do_norm(&a, &call->u.norm, err);
     case M2C_OP_MATMUL:
-        return do_matmul(&a, &call->u.matmul, err);
+        return by_library(c, &call->u.matmul) ? m2c_cl_gemm(q, &call->u.matmul, err)
+                                              : do_matmul(&a, &call->u.matmul, err);
     case M2C_OP_ROPE:
         return do_rope(&a, &call->u.rope, err);
     case M2C_OP_KV_APPEND:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One launch on the opencl backend: from operands to arguments, and enqueuing;
- * for opencl_launch.c. */
+ * for opencl_launch.c and opencl_gemm.c. */
 #ifndef M2C_DEV_OPENCL_LAUNCH_IMPL_H
 #define M2C_DEV_OPENCL_LAUNCH_IMPL_H
 
@@ -49,6 +49,14 @@ int m2c_cl_run_items(struct m2c_cl_args *a, uint64_t n0, uint64_t n1, uint64_t n
 /* n0 × n1 work-groups of `size`. */
 int m2c_cl_run_groups(struct m2c_cl_args *a, int variant, unsigned size, uint64_t n0,
                       uint64_t n1, struct m2c_err *err);
+
+/* ---- opencl_gemm.c ---- */
+/* Decides by device.gemm from how many rows on (c->gemm_rows; 0: never). */
+int m2c_cl_gemm_open(struct m2c_dev *dev, struct m2c_err *err);
+void m2c_cl_gemm_close(struct m2c_cl *c);
+/* MATMUL of that many rows. */
+int m2c_cl_gemm(struct m2c_queue *mq, const struct m2c_matmul_args *m,
+                struct m2c_err *err);
 
 #ifdef __cplusplus
 }

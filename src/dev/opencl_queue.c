@@ -54,6 +54,9 @@ void m2c_cl_queue_close(struct m2c_queue *mq)
     clFinish(q->queue);
     if (q->bounce)
         clReleaseMemObject(q->bounce);
+    for (int i = 0; i < M2C_CL_GEMM_N; i++)
+        if (q->gemm[i].mem)
+            clReleaseMemObject(q->gemm[i].mem);
     m2c_cl_stages_free(mq->dev->priv, q); /* their events own the queue too */
     m2c_cl_queue_release(mq->dev->priv, q->queue);
     free(q);

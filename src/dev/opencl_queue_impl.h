@@ -19,11 +19,20 @@ struct m2c_cl_stage {
 
 enum { M2C_CL_STAGES = 3 };
 
+/* Memory of products through a library: a row's numbers, the last rows, decoded
+ * weights. Made when first needed; never shrinks. */
+enum { M2C_CL_GEMM_IDS, M2C_CL_GEMM_X, M2C_CL_GEMM_Y, M2C_CL_GEMM_W, M2C_CL_GEMM_N };
+struct m2c_cl_scratch {
+    cl_mem mem; /* NULL: not made */
+    uint64_t bytes;
+};
+
 struct m2c_cl_queue {
     cl_command_queue queue;
     cl_mem bounce; /* made when it is first needed */
     struct m2c_cl_stage stage[M2C_CL_STAGES];
     unsigned next; /* stage to use next */
+    struct m2c_cl_scratch gemm[M2C_CL_GEMM_N];
 };
 
 /* Takes the small copies from host to device that a batch begins with, if they

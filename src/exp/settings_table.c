@@ -11,7 +11,7 @@ static const char *const auto_word[] = {"auto", NULL};
 static const char *const backends[] = {"cpu", "cuda", "opencl", "null", NULL};
 static const char *const isas[] = {"auto", "c", "avx2", "avx512", "vector", "team",
                                    NULL};
-static const char *const gemms[] = {"auto", "own", NULL};
+static const char *const gemms[] = {"auto", "own", "blas", NULL};
 static const char *const copies[] = {"auto", "each", "gather", "batch", NULL};
 static const char *const kv_types[] = {"f32", "f16", NULL};
 static const char *const policies[] = {
@@ -77,7 +77,8 @@ const struct m2c_opt m2c_settings_table[] = {
      .help = "limit of device memory for everything on it; 0: what there is"},
     {.section = "device", .key = "gemm", .type = M2C_OPT_NAME, .offset = AT(device.gemm),
      .def = "auto", .choices = gemms, .readers = "all",
-     .help = "cuda: dense prefill by cuBLAS where there is one (auto), or by own kernels"},
+     .help = "cuda, opencl: dense prefill by own kernels, by cuBLAS or CLBlast (blas), or by "
+             "what is the faster (auto)"},
     {.section = "device", .key = "copy", .type = M2C_OPT_NAME, .offset = AT(device.copy),
      .def = "auto", .choices = copies, .readers = "all",
      .help = "cuda: how many small copies travel; auto: as a measurement on the card says"},

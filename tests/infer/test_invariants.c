@@ -7,7 +7,7 @@
  *
  *   test_invariants [--layout copies|planes] [--arrange part|neuron]
  *                   [--backend B] [--platform P] [--index N] [--library DIR]
- *                   [--cache DIR] [--gemm own|auto] [--quick yes]
+ *                   [--cache DIR] [--gemm own|blas|auto] [--quick yes]
  *
  * All of it for each layout and arrangement. On another backend than the cpu the
  * grid is smaller, and a device that makes large buffers of several allocations

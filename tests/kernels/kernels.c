@@ -3,7 +3,7 @@
  *
  *   kernels [--backend B] [--platform P] [--index N] [--max-alloc BYTES] [--isa I]
  *           [--seed N] [--cases N] [--op NAME] [--only K] [--small]
- *           [--library DIR] [--cache DIR] [--gemm own|auto] [--copy HOW]
+ *           [--library DIR] [--cache DIR] [--gemm own|blas|auto] [--copy HOW]
  *   --small keeps shapes to what an interpreter gets through.
  *   kernels --self-check      faults that the checks must find
  *   kernels --bench [...]     GB/s of each op and type
