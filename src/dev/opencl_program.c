@@ -34,20 +34,20 @@ static const struct {
     bool wide;                       /* a team is the whole work-group */
     bool nested;                     /* weights may be nested codes */
 } programs[M2C_CL_PROGRAMS] = {
-    [M2C_OP_FILL] = {{"fill"}, {"fill.cl"}, false},
-    [M2C_OP_EMBED] = {{"embed"}, {"embed.cl"}, false},
-    [M2C_OP_NORM] = {{"norm"}, {"norm.cl"}, true},
-    [M2C_OP_MATMUL] = {{"matmul", "matmul_rows"}, {"matmul.cl"}, false},
-    [M2C_OP_ROPE] = {{"rope"}, {"rope.cl"}, false},
-    [M2C_OP_KV_APPEND] = {{"kv_append"}, {"kv_append.cl"}, false},
-    [M2C_OP_ATTENTION] = {{"attention"}, {"attention.cl"}, true},
+    [M2C_OP_FILL] = {{"fill"}, {"fill.cl"}, false, false},
+    [M2C_OP_EMBED] = {{"embed"}, {"embed.cl"}, false, false},
+    [M2C_OP_NORM] = {{"norm"}, {"norm.cl"}, true, false},
+    [M2C_OP_MATMUL] = {{"matmul", "matmul_rows"}, {"matmul.cl"}, false, false},
+    [M2C_OP_ROPE] = {{"rope"}, {"rope.cl"}, false, false},
+    [M2C_OP_KV_APPEND] = {{"kv_append"}, {"kv_append.cl"}, false, false},
+    [M2C_OP_ATTENTION] = {{"attention"}, {"attention.cl"}, true, false},
     [M2C_OP_FFN_UP] = {{"ffn_up", "ffn_up_rows"}, {"ffn.cl", "ffn_up.cl"}, false, true},
     [M2C_OP_FFN_DOWN] = {{"ffn_down", "ffn_down_rows"}, {"ffn.cl", "ffn_down.cl"}, false, true},
-    [M2C_OP_FFN_SUM] = {{"ffn_sum"}, {"ffn_sum.cl"}, false},
-    [M2C_OP_ARGMAX] = {{"argmax"}, {"argmax.cl"}, true},
-    [M2C_OP_SELECT] = {{"select_best"}, {"select.cl"}, true},
-    [M2C_OP_LOOKUP] = {{"lookup"}, {"lookup.cl"}, true},
-    [M2C_CL_SCATTER] = {{"scatter"}, {"scatter.cl"}, false},
+    [M2C_OP_FFN_SUM] = {{"ffn_sum"}, {"ffn_sum.cl"}, false, false},
+    [M2C_OP_ARGMAX] = {{"argmax"}, {"argmax.cl"}, true, false},
+    [M2C_OP_SELECT] = {{"select_best"}, {"select.cl"}, true, false},
+    [M2C_OP_LOOKUP] = {{"lookup"}, {"lookup.cl"}, true, false},
+    [M2C_CL_SCATTER] = {{"scatter"}, {"scatter.cl"}, false, false},
 };
 
 struct build {
