@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Speeds, as fractions of what this machine gives in the same run: kernels of
-# the read bandwidth, reads of a store of fio's on the same file. Figures mean
+# the read bandwidth, those of OpenCL of the cpu's, reads of a store of fio's on
+# the same file. Figures mean
 # something on an idle machine only; nothing here passes or fails.
 #
 #   scripts/bench.sh [--json]
@@ -14,7 +15,14 @@ m2c_need "$M2C_BUILD_PACKAGES" || exit 1
 [ -f build/build.ninja ] || meson setup build --buildtype=release >/dev/null
 ninja -C build src/tools/m2c >/dev/null
 
-build/src/tools/m2c bench kernels "$@"
+# Where an OpenCL driver is, its first device in the same run, as a fraction of
+# the cpu.
+beside=()
+if build/src/tools/m2c devices 2>/dev/null |
+    awk '/^opencl/ { getline; found = found || $1 == "memory" } END { exit !found }'; then
+    beside=(--backend opencl)
+fi
+build/src/tools/m2c bench kernels "${beside[@]}" "$@"
 if command -v fio >/dev/null; then
     python3 scripts/bench_io.py build/src/tools/m2c "$@"
 else

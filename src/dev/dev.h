@@ -126,9 +126,13 @@ M2C_MUST_USE int m2c_event_wait(struct m2c_event *ev, uint64_t *device_ns,
 bool m2c_event_passed(struct m2c_event *ev);
 void m2c_event_free(struct m2c_event *ev); /* accepts NULL; needs no wait before */
 
-/* Counters since open, for the record. */
+/* Counters since open, for the record. host_ns: the host's time in handing copies
+ * and launches to the backend, which on a device of its own is all that an op costs
+ * the host. */
 struct m2c_dev_counters {
     uint64_t copies, copy_bytes, launches, events;
+    uint64_t copy_batches; /* calls of m2c_queue_copy with something to copy */
+    uint64_t host_ns;
 };
 void m2c_dev_counters(const struct m2c_dev *dev, struct m2c_dev_counters *out);
 

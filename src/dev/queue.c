@@ -4,6 +4,8 @@
  * takes nothing more. */
 #include "dev/dev_impl.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,10 +104,13 @@ int m2c_queue_copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n,
     }
     if (r < 0 || n == 0)
         return r;
+    const uint64_t start = m2c_now_ns();
     r = q->dev->ops->copy(q, batch, n, &own);
+    q->dev->count.host_ns += m2c_now_ns() - start;
     if (r < 0)
         return result(q, r, "copy", &own, err);
     q->dev->count.copies += n;
+    q->dev->count.copy_batches++;
     q->dev->count.copy_bytes += bytes;
     return 0;
 }
@@ -121,7 +126,9 @@ int m2c_queue_launch(struct m2c_queue *q, const struct m2c_call *call,
     r = r < 0 ? r : m2c_call_supported(q->dev, call, err);
     if (r < 0)
         return r;
+    const uint64_t start = m2c_now_ns();
     r = q->dev->ops->launch(q, call, &own);
+    q->dev->count.host_ns += m2c_now_ns() - start;
     if (r < 0)
         return result(q, r, m2c_op_name(call->op), &own, err);
     q->dev->count.launches++;

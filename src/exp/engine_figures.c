@@ -121,6 +121,10 @@ int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
     put(&p, "widened", NULL, per((double)c.widened, tokens));
     put(&p, "wider", NULL, per((double)c.wider, acc));
     put(&p, "waves", NULL, per((double)c.waves, tokens));
+    struct m2c_dev_counters on_device;
+    m2c_engine_device_counts(e, &on_device);
+    put(&p, "launches", NULL, per((double)on_device.launches, tokens));
+    put(&p, "copy_batches", NULL, per((double)on_device.copy_batches, tokens));
     put(&p, "ffn_bytes_read", NULL, per(ffn_bytes(run->store, s->active), tokens));
     put(&p, "ssd_registered", NULL, (double)c.ssd_registered);
     p.source = "allocator";
@@ -146,6 +150,9 @@ int m2c_run_put_times(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
     for (int i = 0; i < M2C_N_PHASES; i++)
         put(&p, names[i], NULL, (double)s->phase_ns[i] * scale);
     p.source = "host clock";
+    struct m2c_dev_counters on_device;
+    m2c_engine_device_counts(e, &on_device);
+    put(&p, "time_enqueue", NULL, (double)on_device.host_ns * scale);
     put(&p, "time_ssd_wait", NULL, (double)c.ssd_wait_ns * scale);
     put(&p, "time_tier_host", NULL, (double)s->tier_host_ns * scale);
     put(&p, "time_select_host", NULL, (double)s->select_host_ns * scale);

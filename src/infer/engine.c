@@ -243,8 +243,21 @@ void m2c_engine_stats_reset(struct m2c_engine *e)
     memset(fresh.layer_prev, 0, bytes);
     memset(fresh.layer_kept, 0, bytes);
     e->stats = fresh;
+    m2c_dev_counters(e->dev, &e->counts_base);
     m2c_tier_counters_reset(e->tier);
     m2c_timeline_mark(e->timeline, "counters reset");
+}
+
+void m2c_engine_device_counts(const struct m2c_engine *e, struct m2c_dev_counters *out)
+{
+    const struct m2c_dev_counters *base = &e->counts_base;
+    m2c_dev_counters(e->dev, out);
+    out->copies -= base->copies;
+    out->copy_bytes -= base->copy_bytes;
+    out->copy_batches -= base->copy_batches;
+    out->launches -= base->launches;
+    out->events -= base->events;
+    out->host_ns -= base->host_ns;
 }
 
 struct m2c_queue *m2c_engine_queue(struct m2c_engine *e) { return e->queue; }

@@ -127,6 +127,8 @@ const struct m2c_engine_stats *m2c_engine_stats(const struct m2c_engine *e);
 void m2c_engine_stats_reset(struct m2c_engine *e); /* tier counters too */
 struct m2c_tier *m2c_engine_tier(struct m2c_engine *e);
 struct m2c_dev *m2c_engine_dev(struct m2c_engine *e);
+/* The device's counters since the same reset. */
+void m2c_engine_device_counts(const struct m2c_engine *e, struct m2c_dev_counters *out);
 uint32_t m2c_engine_vocab(const struct m2c_engine *e);
 bool m2c_engine_informed(const struct m2c_engine *e);
 bool m2c_engine_made_up(const struct m2c_engine *e); /* sets: m2c_selector_made_up */

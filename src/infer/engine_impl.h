@@ -47,6 +47,7 @@ struct m2c_engine {
     struct m2c_engine_stats stats;
     struct m2c_timeline *timeline; /* or NULL */
     int64_t ahead_ns;              /* of the device's clock the host's */
+    struct m2c_dev_counters counts_base; /* of the device, when stats began */
     m2c_truth_fn watch;
     void *watch_ctx;
     m2c_wants_fn watch_wants;

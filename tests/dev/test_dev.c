@@ -248,9 +248,12 @@ static void counters(void **state)
     assert_int_equal(m2c_queue_record(q, &ev, &err), 0);
     m2c_dev_counters(dev, &n);
     assert_true(n.copies == 3 && n.copy_bytes == 17 && n.launches == 1 && n.events == 1);
+    assert_true(n.copy_batches == 1 && n.host_ns > 0);
+    const uint64_t host_ns = n.host_ns;
     assert_int_equal(m2c_dev_selftest(dev, &err), 0);
     m2c_dev_counters(dev, &n);
     assert_true(n.copies == 3 && n.copy_bytes == 17 && n.launches == 1 && n.events == 1);
+    assert_true(n.copy_batches == 1 && n.host_ns == host_ns);
     assert_int_equal(m2c_dev_peak(dev, M2C_PLACE_DEVICE), 4096);
     m2c_dev_close(dev); /* with the queue and the event alive */
 }

@@ -90,7 +90,7 @@ static void make(struct product *p)
 
 static void copy(struct product *p, bool back)
 {
-    struct m2c_event *ev;
+    struct m2c_event *ev = NULL;
     struct m2c_err err = {0};
     struct m2c_mem host = {p->host_buf, 0}, dev = {p->dev_buf, 0};
     struct m2c_copy c = {back ? host : dev, back ? dev : host, p->bytes};

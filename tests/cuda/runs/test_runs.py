@@ -90,6 +90,11 @@ def main():
         assert len(cpu) == len(cuda) == 1, (cpu, cuda)
         print(f"nll cpu {nll(cpu[0]):.9f}, cuda {nll(cuda[0]):.9f}")
         assert abs(nll(cpu[0]) - nll(cuda[0])) < 1e-3
+        # The engine asks every device for the same ops.
+        counts = [r[0]["figures"]["launches"]["value"] for r in (cpu, cuda)]
+        assert counts[0] == counts[1] > 0, counts
+        assert all(cuda[0]["figures"][name]["value"] > 0
+                   for name in ("copy_batches", "time_enqueue"))
 
         # The two points of a sweep make as many calls each; the self-test is before.
         p, _ = sweep(folder, "two", store, *CARD,
