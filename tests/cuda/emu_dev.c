@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(sizeof(struct m2c_k_ref) == sizeof(struct m2c_neuron_ref), "one list");
 _Static_assert(M2C_K_F32 == (int)M2C_F32 && M2C_K_F16 == (int)M2C_F16 &&
@@ -51,6 +52,32 @@ static m2c_u64 at(struct run *run, struct m2c_mem m, uint64_t bytes)
     return (m2c_u64)(uintptr_t)p;
 }
 
+/* Kernels that ran, by their place in the manifest. */
+static bool ran[128];
+
+/* With M2C_EMU_ALL set, the program must have run every kernel that is an op's
+ * (gather is of copies, tests/cuda/test_choose.cc), or it fails. */
+static void tell_missing(void)
+{
+    const struct m2c_emu_kernel *k;
+    bool missing = false;
+    for (size_t i = 0; (k = m2c_emu_kernel_at(i)); i++) {
+        if (i < M2C_COUNTOF(ran) && (ran[i] || strcmp(k->file, "gather") == 0))
+            continue;
+        fprintf(stderr, "kernel %s was not run\n", k->entry);
+        missing = true;
+    }
+    if (missing)
+        _exit(1);
+}
+
+static void note(const struct m2c_emu_kernel *kernel)
+{
+    const struct m2c_emu_kernel *k;
+    for (size_t i = 0; i < M2C_COUNTOF(ran) && (k = m2c_emu_kernel_at(i)); i++)
+        ran[i] = ran[i] || k == kernel;
+}
+
 static void launch(struct run *run, const char *entry, struct m2c_k_shape s,
                    const void *args, size_t bytes)
 {
@@ -58,6 +85,7 @@ static void launch(struct run *run, const char *entry, struct m2c_k_shape s,
     char why[400] = "";
     if (run->r < 0)
         return;
+    note(k);
     run->r = k ? m2c_emu_launch(k, s.grid, s.block, s.smem, args, bytes, why, sizeof(why))
                : -ENOENT;
     if (run->r < 0)
@@ -342,7 +370,10 @@ static int launch_call(struct m2c_queue *q, const struct m2c_call *c, struct m2c
 
 static int open_emu(struct m2c_dev *dev, struct m2c_err *err)
 {
-    (void)err;
+    static bool told;
+    if (!told && getenv("M2C_EMU_ALL") && atexit(tell_missing) != 0)
+        return m2c_fail(err, -ENOMEM, "atexit");
+    told = true;
     snprintf(dev->info.name, sizeof(dev->info.name), "CUDA kernels, emulated");
     dev->info.mem_bytes = dev->info.max_alloc = UINT64_C(1) << 32;
     dev->info.ffn_seg_neurons_min = M2C_K_SEG_MIN;

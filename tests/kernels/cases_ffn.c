@@ -67,6 +67,10 @@ void tk_attention(struct tk *t, enum m2c_type type)
     uint32_t dim = dims[tk_below(t, M2C_COUNTOF(dims))];
     uint32_t pos = tk_below(t, 2) ? tk_below(t, 200) : tk_below(t, 4);
     rows = M2C_MIN(rows, 12u);
+    if (t->round == 2 && !t->small) { /* more keys than any kernel takes in one go */
+        dim = M2C_MIN(dim, 32u);
+        pos = 250 + tk_below(t, 20);
+    }
     if (dim > 32)
         pos = M2C_MIN(pos, 90u);
     struct tk_mem *q = tk_floats(t, (size_t)rows * heads * dim);

@@ -87,6 +87,7 @@ void tk_begin(struct tk *t, uint64_t seed, uint64_t stream, uint64_t variant)
 {
     tk_release(t, 0);
     t->fault[0] = 0;
+    t->round = (uint32_t)stream;
     m2c_rng_init(&t->rng, seed, stream);
     m2c_rng_init(&t->place, seed, ~stream ^ variant << 48);
 }
@@ -203,7 +204,12 @@ uint32_t tk_length(struct tk *t, uint32_t max)
 
 uint32_t tk_rows(struct tk *t)
 {
+    const uint32_t gemm = m2c_dev_info(t->dev)->gemm_rows;
     uint32_t how = tk_below(t, t->small ? 7 : 8);
+    if (t->round == 2 && !t->small && gemm <= 64)
+        return gemm + tk_below(t, 8);
+    if (t->round < 2)
+        how = t->round ? 4 : 0;
     return how < 4 ? 1 : how < 7 ? 2 + tk_below(t, 6) : 2 + tk_below(t, 80);
 }
 

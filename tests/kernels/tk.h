@@ -24,7 +24,8 @@ struct tk {
     struct m2c_rng place; /* of the offsets, so that these can differ alone */
     struct tk_mem mem[TK_MAX_OPERANDS];
     unsigned n_mem;
-    bool small; /* shapes */
+    bool small;     /* shapes */
+    uint32_t round; /* of this op and type, from 0; the first ones are planned */
     char fault[512]; /* the first thing found wrong in this case, or "" */
     /* The error that came nearest to its tolerance, in all cases so far. */
     struct {
@@ -61,7 +62,8 @@ uint32_t tk_below(struct tk *t, uint32_t n);
 enum m2c_type tk_type(struct tk *t, enum m2c_op op); /* one that the device does op on */
 /* A length in 1..max: often 1, odd, or beside a multiple of 32. */
 uint32_t tk_length(struct tk *t, uint32_t max);
-/* Like tk_length, but mostly a few: 1 half of the time. */
+/* Like tk_length, but mostly a few: 1 half of the time. In round 0 one, in round 1
+ * a few, in round 2 as many as go through a GEMM: three cases meet every kernel. */
 uint32_t tk_rows(struct tk *t);
 
 void tk_fault(struct tk *t, const char *fmt, ...) M2C_PRINTF(2, 3);
