@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The m2c-exp program: sweeps from a config. */
-#include "dev/dev.h"
 #include "experiments/experiments.h"
 #include "m2c_config.h"
 #include "tools/cli.h"
+#include "tools/exp_selftest.h"
 #include "tools/table.h"
 
 #include <errno.h>
@@ -150,28 +150,6 @@ static int merge(int argc, char **argv)
     return r < 0 ? m2c_cli_fail(&err) : M2C_EXIT_OK;
 }
 
-/* A device that computes wrong numbers must not make records. *wrong: it was
- * there, and failed. */
-static int selftest(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
-{
-    struct m2c_dev *dev = NULL;
-    struct m2c_dev_cfg cfg = {
-        .backend = m2c_optset_get(set, "device", "backend"),
-        .platform = m2c_optset_get(set, "device", "platform"),
-        .isa = m2c_optset_get(set, "device", "isa"),
-        .gemm = m2c_optset_get(set, "device", "gemm"),
-        .copy = m2c_optset_get(set, "device", "copy"),
-        .library = m2c_optset_get(set, "device", "library"),
-        .cache = m2c_optset_get(set, "device", "cache"),
-        .index = (int)strtol(m2c_optset_get(set, "device", "index"), NULL, 10)};
-    int r = m2c_dev_open(&dev, &cfg, err);
-    if (r == 0 && strcmp(cfg.backend, "null") != 0) /* which computes nothing */
-        r = m2c_dev_selftest(dev, err);
-    *wrong = r < 0 && dev;
-    m2c_dev_close(dev);
-    return r;
-}
-
 /* A failure before the first point ran is the config's or the folder's. */
 static int finish(int r, const struct m2c_exp_result *res, const char *dir,
                   const struct m2c_err *err)
@@ -247,7 +225,7 @@ static int sweep(int argc, char **argv)
         default_dir(config, dir, sizeof dir);
         const char *to = a.dir ? a.dir : named[0] ? named : dir;
         bool wrong = false;
-        r = selftest(set, &wrong, &err);
+        r = m2c_exp_selftest(set, log, &wrong, &err);
         if (wrong) {
             m2c_log(log, M2C_LOG_ERROR, "device self-test: %s", err.msg);
             code = M2C_EXIT_SELFTEST;

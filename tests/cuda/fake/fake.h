@@ -21,6 +21,7 @@
  *     lost=N      from the Nth call on, all fail: the device is gone
  *     tell=1      says on stderr which call failed, and how many there were
  *     broken=FILE NVRTC finds an error in FILE.cu
+ *     wrong=1     kernels do nothing: a card that computes wrong numbers
  *     unwaited=1  events let through what they should hold back: what a test
  *                 must notice */
 #ifndef M2C_TESTS_CUDA_FAKE_H
@@ -118,6 +119,7 @@ void fake_drop(struct CUstream_st *s);   /* what has not run */
 __attribute__((format(printf, 1, 2))) void fake_fault(const char *fmt, ...);
 void fake_break(int code); /* the context is of no use from here on */
 bool fake_is_unwaited(void);
+bool fake_is_wrong(void);
 /* 0, or the code with which the call called `name` fails. */
 int fake_call(const char *name, int code);
 const char *fake_broken(void); /* a file's name, or "" */

@@ -20,7 +20,7 @@ struct CUmod_st {
 };
 
 static struct options {
-    int devices, arch, sms, driver, fail, lost, unwaited, tell;
+    int devices, arch, sms, driver, fail, lost, unwaited, tell, wrong;
     size_t memory;
     char broken[64];
 } opt;
@@ -58,7 +58,8 @@ static void set(const char *name, const char *value)
         int *to;
     } ints[] = {{"devices", &opt.devices}, {"arch", &opt.arch},       {"sms", &opt.sms},
                 {"driver", &opt.driver},   {"fail", &opt.fail},       {"lost", &opt.lost},
-                {"tell", &opt.tell},       {"unwaited", &opt.unwaited}};
+                {"tell", &opt.tell},       {"unwaited", &opt.unwaited},
+                {"wrong", &opt.wrong}};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) {
         if (strcmp(name, ints[i].name) == 0) {
             *ints[i].to = atoi(value);
@@ -97,6 +98,7 @@ unsigned m2c_fake_faults(void) { return faults; }
 unsigned m2c_fake_alive(void) { return objects + fake_live(); }
 
 bool fake_is_unwaited(void) { return opt.unwaited; }
+bool fake_is_wrong(void) { return opt.wrong; }
 
 const char *fake_broken(void) { return opt.broken; }
 

@@ -138,7 +138,8 @@ static void run_op(struct fake_op *op)
             memset(op->dst, op->value, op->bytes);
         break;
     case FAKE_KERNEL:
-        run_kernel(op);
+        if (!fake_is_wrong())
+            run_kernel(op);
         break;
     case FAKE_RECORD:
         op->record->ns = m2c_now_ns();

@@ -96,6 +96,17 @@ def main():
         assert all(cuda[0]["figures"][name]["value"] > 0
                    for name in ("copy_batches", "time_enqueue"))
 
+        # Every device of an axis is tested before the first point, the base value's
+        # is not; one that is not there fails its own points.
+        axis = ("sweep.device.backend=cpu|cuda", "sweep.hbm.policy=atu")
+        p, records = sweep(folder, "wrong", store, *axis, "device.copy=gather", fake="wrong=1",
+                           code=4)
+        assert "device.backend = cuda" in p.stderr and not records, (p.stderr, records)
+        p, records = sweep(folder, "absent", store, *CARD, "sweep.device.index=0|7",
+                           "sweep.hbm.policy=atu", code=3)
+        assert [r["status"] == "ok" for r in records] == [True, False], records
+        assert "its points will fail" in p.stderr, p.stderr
+
         # The two points of a sweep make as many calls each; the self-test is before.
         p, _ = sweep(folder, "two", store, *CARD,
                      "sweep.hbm.policy=atu|lru", fake="tell=1")
