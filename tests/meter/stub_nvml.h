@@ -29,5 +29,11 @@ int nvmlDeviceGetPowerUsage(void *dev, unsigned *mw);
 int nvmlDeviceGetTotalEnergyConsumption(void *dev, unsigned long long *mj);
 struct field;
 int nvmlDeviceGetFieldValues(void *dev, int n, struct field *out);
+int nvmlDeviceGetMemoryInfo(void *dev, unsigned long long *total_free_used);
+int nvmlDeviceGetTemperature(void *dev, int sensor, unsigned *out);
+int nvmlDeviceGetUtilizationRates(void *dev, unsigned *gpu_memory);
+int nvmlDeviceGetComputeMode(void *dev, int *out);
+int nvmlDeviceGetComputeRunningProcesses_v3(void *dev, unsigned *n, void *out);
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *dev, unsigned *n, void *out);
 
 #endif
