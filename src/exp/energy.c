@@ -212,9 +212,17 @@ int m2c_window_open(struct m2c_window **out, struct m2c_run *run, struct m2c_eng
     return 0;
 }
 
+double m2c_window_unix_s(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
 int m2c_window_start(struct m2c_window *w, struct m2c_err *err)
 {
     w->started = true;
+    w->start_unix_s = m2c_window_unix_s();
     return read_all(w, w->first, err);
 }
 

@@ -23,7 +23,8 @@ void m2c_window_keep(struct m2c_window *w);
 /* Takes the last reading and puts energy.<component>, energy_total and carbon
  * for each of n_tokens new tokens, how far they may be off and what is above the
  * idle power. Windows that a source cannot resolve are unavailable, as is one
- * whose source fails; the total is labelled as its weakest part. */
+ * whose source fails; the total is labelled as its weakest part. The samples
+ * window_unix_s are when it began and ended. */
 M2C_MUST_USE int m2c_window_put(struct m2c_window *w, uint32_t n_tokens,
                                 struct m2c_err *err);
 void m2c_window_close(struct m2c_window *w); /* accepts NULL */

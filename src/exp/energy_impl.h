@@ -31,6 +31,7 @@ struct m2c_window {
     struct m2c_reading first[M2C_MAX_METERS];
     size_t n;
     bool started;
+    double start_unix_s; /* of the window */
     struct m2c_sum dram, ssd;
     struct m2c_spent idle[M2C_N_COMPONENTS]; /* where meter.idle_s is given */
     char denied[256]; /* why a better source is not used, where that can be changed */
@@ -39,6 +40,8 @@ struct m2c_window {
 /* From `first` until now. */
 void m2c_window_collect(struct m2c_window *w, const struct m2c_reading *first,
                         struct m2c_spent parts[M2C_N_COMPONENTS]);
+/* The wall's clock, in seconds since 1970. */
+double m2c_window_unix_s(void);
 bool m2c_window_on_processor(const struct m2c_window *w);
 
 #endif

@@ -153,8 +153,10 @@ int m2c_window_put(struct m2c_window *w, uint32_t n_tokens, struct m2c_err *err)
     struct m2c_spent parts[M2C_N_COMPONENTS];
     struct put p = {.w = w, .parts = parts, .n_tokens = n_tokens, .err = err};
     struct total t = {.joules = NAN, .how = M2C_MEASURED};
-    int r = 0;
+    const double window[] = {w->start_unix_s, m2c_window_unix_s()};
     m2c_window_collect(w, w->first, parts);
+    /* so that a log of somebody else's can be merged later (analysis/wall.py) */
+    int r = m2c_run_samples(w->run, "window_unix_s", window, 2, err);
     for (int c = 0; c < M2C_N_COMPONENTS && r == 0; c++) {
         if (!spoken_of(&p, c))
             continue;
