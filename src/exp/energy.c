@@ -157,19 +157,23 @@ static bool may_tell(const struct m2c_window *w, const struct m2c_meter *m, int 
 void m2c_window_collect(struct m2c_window *w, const struct m2c_reading *first,
                         struct m2c_spent parts[M2C_N_COMPONENTS])
 {
+    struct m2c_reading last[M2C_MAX_METERS];
+    struct m2c_err fault[M2C_MAX_METERS] = {0};
     struct m2c_load load = load_now(w);
+    int r[M2C_MAX_METERS];
     for (int c = 0; c < M2C_N_COMPONENTS; c++)
         parts[c] = (struct m2c_spent){.joules = NAN, .err_j = NAN, .source = "no meter"};
+    /* all readings first: a wall meter's log may have to be waited for */
+    for (size_t i = 0; i < w->n; i++)
+        r[i] = m2c_meter_read(w->meter[i], &load, &last[i], &fault[i]);
     for (size_t i = 0; i < w->n; i++) {
-        struct m2c_reading last;
-        struct m2c_err fault = {0};
         struct m2c_energy energy = {0};
-        if (m2c_meter_read(w->meter[i], &load, &last, &fault) == 0)
-            m2c_meter_between(w->meter[i], &first[i], &last, &energy);
+        if (r[i] == 0)
+            m2c_meter_between(w->meter[i], &first[i], &last[i], &energy);
         for (int c = 0; c < M2C_N_COMPONENTS; c++) {
             if (!parts[c].settled && first[i].how[c] != M2C_UNAVAILABLE &&
                 may_tell(w, w->meter[i], c))
-                take(&parts[c], w->meter[i], &energy, fault.msg, w->denied, c);
+                take(&parts[c], w->meter[i], &energy, fault[i].msg, w->denied, c);
         }
     }
 }
