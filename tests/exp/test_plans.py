@@ -23,7 +23,7 @@ def ppl(store, *keys, ok=0):
     sets = [x for k in ("selector.kind=oracle", "precision.active=auto", *keys)
             for x in ("--set", k)]
     return run("ppl", store, "--text", f"{source}/data/sample.txt", "--split", "<|endoftext|>",
-               "--tokens", "20", "--json", *sets, ok=ok)
+               "--tokens", "16", "--json", *sets, ok=ok)
 
 
 def nll(store, *keys):
@@ -34,7 +34,7 @@ def keeping(tmp, store):
     """Both ways of keeping classes move fewer bytes, and each is what it says."""
     p = subprocess.run([m2c_exp, f"{source}/configs/class-keeping.ini", "-o", f"{tmp}/k", "--set",
                         f"model.path={store}", "--set", f"text.file={source}/data/sample.txt",
-                        "--set", "text.tokens=60", "--set", "sweep.hbm.bytes=0|60%", "--set",
+                        "--set", "text.tokens=40", "--set", "sweep.hbm.bytes=0|60%", "--set",
                         "sweep.precision.hysteresis=0|0.1"],
                        capture_output=True, text=True, check=False)
     assert p.returncode == 0, p.stderr
@@ -73,7 +73,7 @@ def main(tmp):
     for keys in ([f"precision.layers={BY_LAYER}"], ["precision.ratio=10:20:30:40"],
                  ["precision.ratio=1:1:2", "precision.assign=random"],
                  ["precision.ratio=1:1:2", "precision.assign=static", f"model.rank={rank}"]):
-        same = [nll(store, *keys, f"hbm.bytes={b}") for b in ("0", "3%", "40%")]
+        same = [nll(store, *keys, f"hbm.bytes={b}") for b in ("0", "3%")]
         assert len(set(same)) == 1, (keys, same)
 
     # the same plan in other words
