@@ -8,6 +8,63 @@
 
 enum { UP_CHUNK = 64 }; /* most list entries that one thread takes at once */
 
+/* Where the first slot's vectors lie, class by class: worked out once a call,
+ * since the loops over neurons are short. */
+struct places {
+    struct place {
+        const uint8_t *codes, *scales, *d4, *d8;
+        size_t stride, stride4, stride8;
+        unsigned planes;
+        enum m2c_type type;
+    } at[M2C_FFN_CLASSES][M2C_FFN_VECTORS];
+};
+
+static const uint8_t *plane_of(const struct m2c_ffn_plane *p, unsigned v)
+{
+    return (const uint8_t *)m2c_mem_host(p->base) + p->off[v];
+}
+
+/* The vectors first <= v < end of every class that may be in a list. */
+static void find_places(const struct m2c_ffn_unit *u, unsigned first, unsigned end,
+                        struct places *out)
+{
+    for (uint32_t k = 0; k < u->n_classes; k++) {
+        const struct m2c_ffn_class *c = &u->cls[k];
+        for (unsigned v = first; v < end; v++) {
+            struct place *p = &out->at[k][v];
+            *p = (struct place){.stride = c->stride,
+                                .planes = m2c_type_planes(c->type),
+                                .type = c->type};
+            if (!c->base.buf)
+                continue; /* a class without slots */
+            p->codes = (const uint8_t *)m2c_mem_host(c->base) + c->code_off[v];
+            p->scales = (const uint8_t *)m2c_mem_host(c->base) + c->scale_off[v];
+            if (p->planes > 1) {
+                p->d4 = plane_of(&c->plane[0], v);
+                p->stride4 = c->plane[0].stride;
+            }
+            if (p->planes > 2) {
+                p->d8 = plane_of(&c->plane[1], v);
+                p->stride8 = c->plane[1].stride;
+            }
+        }
+    }
+}
+
+static inline struct m2c_vec vec_of(const struct places *places,
+                                    const struct m2c_neuron_ref *n, unsigned v)
+{
+    const struct place *p = &places->at[n->cls][v];
+    struct m2c_vec w = {.codes = p->codes + n->slot * p->stride,
+                        .scales = p->scales + n->slot * p->stride,
+                        .type = p->type};
+    if (p->planes > 1)
+        w.d4 = p->d4 + n->slot * p->stride4;
+    if (p->planes > 2)
+        w.d8 = p->d8 + n->slot * p->stride8;
+    return w;
+}
+
 struct up {
     const struct m2c_cpu_isa *isa;
     const struct m2c_ffn_unit *unit;
@@ -16,26 +73,8 @@ struct up {
     float *h;
     uint32_t rows, n, vectors; /* vectors: 2 with a gate, 1 without */
     uint8_t pass;
+    struct places places;
 };
-
-static const uint8_t *plane_of(const struct m2c_ffn_plane *p, uint32_t slot, int v)
-{
-    return (const uint8_t *)m2c_mem_host(p->base) + slot * p->stride + p->off[v];
-}
-
-static struct m2c_vec vec_of(const struct m2c_ffn_unit *u, const struct m2c_neuron_ref *n,
-                             int v)
-{
-    const struct m2c_ffn_class *c = &u->cls[n->cls];
-    const uint8_t *slot = (const uint8_t *)m2c_mem_host(c->base) + n->slot * c->stride;
-    struct m2c_vec w = {
-        .codes = slot + c->code_off[v], .scales = slot + c->scale_off[v], .type = c->type};
-    if (m2c_type_planes(c->type) > 1)
-        w.d4 = plane_of(&c->plane[0], n->slot, v);
-    if (m2c_type_planes(c->type) > 2)
-        w.d8 = plane_of(&c->plane[1], n->slot, v);
-    return w;
-}
 
 static float activate(enum m2c_act act, float x)
 {
@@ -83,13 +122,13 @@ static void up_chunk(void *ctx, size_t begin, size_t end, unsigned worker)
     struct m2c_vec w[UP_CHUNK * 2];
     uint32_t entry[UP_CHUNK];
     unsigned n = 0;
-    for (uint8_t c = 0; c < a->unit->n_classes; c++) {
+    for (uint8_t c = 0; c < a->unit->n_classes && n < end - begin; c++) {
         for (size_t i = begin; i < end; i++) {
             const struct m2c_neuron_ref *e = &a->list[i];
             if (e->cls != c || (a->pass != M2C_PASS_ANY && e->pass != a->pass))
                 continue;
             for (uint32_t v = 0; v < a->vectors; v++)
-                w[n * a->vectors + v] = vec_of(a->unit, e, (int)(v + 2 - a->vectors));
+                w[n * a->vectors + v] = vec_of(&a->places, e, v + 2 - a->vectors);
             entry[n++] = (uint32_t)i;
         }
     }
@@ -116,6 +155,7 @@ void m2c_cpu_ffn_up(const struct m2c_run *run, const struct m2c_ffn_up_args *arg
         .vectors = args->unit->has_gate ? 2 : 1,
         .pass = args->pass,
     };
+    find_places(args->unit, args->unit->has_gate ? 0 : 1, 2, &a.places);
     size_t share = args->n / (8 * (size_t)m2c_pool_threads(run->pool));
     size_t chunk = M2C_MIN(M2C_MAX(share, (size_t)4), (size_t)UP_CHUNK);
     uint64_t work = (uint64_t)args->n * args->rows * args->unit->dim * a.vectors;
@@ -134,6 +174,7 @@ struct down {
     float *acc;
     uint32_t rows, n, seg_neurons, segments;
     uint32_t first, blocks, width; /* first segment with a neuron; column blocks */
+    struct places places;
 };
 
 /* First list entry whose id is >= id. */
@@ -160,7 +201,7 @@ static void down_block(const struct down *a, uint32_t segment, uint32_t begin, u
         struct m2c_vec w[2 * M2C_AXPY_MAX];
         unsigned nv = M2C_MIN(stop - k, (unsigned)(2 * M2C_AXPY_MAX));
         for (unsigned i = 0; i < nv; i++)
-            w[i] = vec_of(a->unit, &a->list[k + i], 2);
+            w[i] = vec_of(&a->places, &a->list[k + i], 2);
         a->isa->axpy(w, nv, a->h + k, a->n, acc, (size_t)a->segments * a->unit->dim,
                      a->rows, begin, end);
     }
@@ -192,6 +233,7 @@ void m2c_cpu_ffn_down(const struct m2c_run *run, const struct m2c_ffn_down_args 
         .seg_neurons = args->seg_neurons,
         .segments = m2c_ffn_segments(args->unit->n_neurons, args->seg_neurons),
     };
+    find_places(args->unit, 2, 3, &a.places);
     a.first = a.list[0].id / a.seg_neurons;
     uint32_t segs = a.list[a.n - 1].id / a.seg_neurons - a.first + 1;
     /* Every column is its own chain of additions, so columns may be cut to
