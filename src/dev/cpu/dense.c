@@ -40,11 +40,14 @@ static void matmul_items(void *ctx, size_t begin, size_t end, unsigned worker)
     (void)worker;
     const struct matmul *a = ctx;
     float out[M2C_ROW_TILE * M2C_DOT_MAX];
-    for (size_t i = begin; i < end; i++) {
-        struct m2c_vec w[M2C_DOT_MAX], next[M2C_DOT_MAX];
+    struct m2c_vec vecs[2][M2C_DOT_MAX];
+    unsigned nv = row_vecs(a, begin * M2C_DOT_MAX, vecs[begin % 2]), n_next;
+    for (size_t i = begin; i < end; i++, nv = n_next) {
+        const struct m2c_vec *w = vecs[i % 2];
+        struct m2c_vec *next = vecs[(i + 1) % 2];
         size_t row = i * M2C_DOT_MAX;
-        unsigned nv = row_vecs(a, row, w);
-        bool more = row_vecs(a, row + M2C_DOT_MAX, next) == nv;
+        n_next = row_vecs(a, row + M2C_DOT_MAX, next);
+        bool more = n_next == nv;
         for (uint32_t r0 = 0; r0 < a->rows; r0 += M2C_ROW_TILE) {
             uint32_t rows = M2C_MIN(a->rows - r0, (uint32_t)M2C_ROW_TILE);
             const float *x = a->x + (size_t)r0 * a->w->cols;
