@@ -46,10 +46,23 @@ static int load(struct m2c_selector *s, const float *scores, uint32_t *n_out,
     return 0;
 }
 
+/* The bits in which the keys are not all the same. */
+static uint32_t differing(const uint32_t *key, uint32_t n)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bits |= key[i] ^ key[0];
+    return bits;
+}
+
 int m2c_radix_sort(struct m2c_selector *s, uint32_t n)
 {
+    uint32_t bits = differing(s->key[0], n);
     int from = 0;
     for (int shift = 0; shift < 32; shift += RADIX_BITS) {
+        /* A pass over equal digits moves nothing: `all` sorts equal scores. */
+        if (!(bits >> shift & (RADIX - 1)))
+            continue;
         uint32_t start[RADIX] = {0};
         const uint32_t *key = s->key[from], *id = s->id[from];
         uint32_t *key_to = s->key[!from], *id_to = s->id[!from];
