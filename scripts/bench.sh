@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Speeds, as fractions of what this machine gives in the same run: kernels of
 # the read bandwidth, those of OpenCL of the cpu's, reads of a store of fio's on
-# the same file. Figures mean
+# the same file, decoding of llama.cpp's on the same weights. Figures mean
 # something on an idle machine only; nothing here passes or fails.
 #
 #   scripts/bench.sh [--json]
@@ -27,4 +27,11 @@ if command -v fio >/dev/null; then
     python3 scripts/bench_io.py build/src/tools/m2c "$@"
 else
     echo "fio is not installed: no comparison of reads" >&2
+fi
+python=${M2C_PYTHON:-python3}
+if "$python" -c 'import gguf, numpy, xllamacpp' 2>/dev/null; then
+    ninja -C build src/tools/m2c-exp >/dev/null
+    "$python" scripts/bench_llama.py build/src/tools/m2c >&2
+else
+    echo "xllamacpp or gguf is not installed: no comparison with llama.cpp" >&2
 fi
