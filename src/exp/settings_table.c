@@ -16,8 +16,8 @@ static const char *const copies[] = {"auto", "each", "gather", "batch", NULL};
 static const char *const kv_types[] = {"f32", "f16", NULL};
 static const char *const policies[] = {
     "atu",  "lru",     "random",    "fifo", "clock", "sieve",  "lfu",    "lfuda",  "2q",
-    "arc",  "s3-fifo", "w-tinylfu", "gdsf", "score", "window", "static", "belady", "min",
-    NULL};
+    "arc",  "s3-fifo", "w-tinylfu", "gdsf", "score", "window", "static", "none",
+    "belady", "min", NULL};
 static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",

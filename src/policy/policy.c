@@ -25,6 +25,7 @@ static const struct m2c_policy_ops *const registry[] = {
     &m2c_policy_score,
     &m2c_policy_window,
     &m2c_policy_static,
+    &m2c_policy_none,
     &m2c_policy_belady,
     &m2c_policy_min,
     NULL,

@@ -41,7 +41,7 @@ struct m2c_policy {
 
 extern const struct m2c_policy_ops m2c_policy_arc, m2c_policy_atu, m2c_policy_belady,
     m2c_policy_clock, m2c_policy_fifo, m2c_policy_gdsf, m2c_policy_lfu, m2c_policy_lfuda,
-    m2c_policy_lru, m2c_policy_min, m2c_policy_random, m2c_policy_s3fifo,
+    m2c_policy_lru, m2c_policy_min, m2c_policy_none, m2c_policy_random, m2c_policy_s3fifo,
     m2c_policy_score, m2c_policy_sieve, m2c_policy_static, m2c_policy_twoq,
     m2c_policy_window, m2c_policy_wtinylfu;
 

@@ -116,7 +116,7 @@ static void tiering_changes_nothing(void **state)
     static const double hbm[] = {.02, .05, .2, .6, 1};
     static const char *const policy[] = {
         "atu", "lru", "random",  "fifo",      "clock", "sieve", "lfu",   "lfuda",
-        "2q",  "arc", "s3-fifo", "w-tinylfu", "gdsf",  "score", "window"};
+        "2q",  "arc", "s3-fifo", "w-tinylfu", "gdsf",  "score", "window", "none"};
     struct m2c_hash128 first = {0};
     uint64_t misses, most = 0, least = UINT64_MAX;
     static const char *const all[] = {"libaio", "io_uring", "pread", "mmap"};
@@ -132,7 +132,7 @@ static void tiering_changes_nothing(void **state)
         struct m2c_engine_cfg cfg;
         char what[128];
         base_cfg(hbm[i % 5], &cfg);
-        cfg.tier.hbm_policy = policy[(i / 5 + i) % 15];
+        cfg.tier.hbm_policy = policy[(i / 5 + i) % 16];
         cfg.tier.engine = engine[(i / 15 + i / 60) % (int)n_engines];
         cfg.tier.io.direct = strstr("libaio io_uring", cfg.tier.engine) != NULL;
         cfg.tier.lookahead = i / 30 % 2 ? 2 : 0;

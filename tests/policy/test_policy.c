@@ -262,9 +262,10 @@ static void a_unit_of_one_set_replaces_the_difference(void **state)
         }
     }
     for (const struct m2c_plugin *const *p = m2c_policy_list(); *p; p++) {
+        bool caches = strcmp((*p)->name, "none") != 0;
         if (!m2c_policy_is_bound((*p)->name))
             assert_int_equal(replay((*p)->name, trace, TOKENS, WIDTH, WIDTH, false),
-                             want);
+                             caches ? want : TOKENS * WIDTH);
     }
 }
 
@@ -283,6 +284,7 @@ static void golden_counts(void **state)
         {"2q", {851, 648, 491, 261}},      {"arc", {851, 699, 510, 250}},
         {"s3-fifo", {851, 665, 450, 249}}, {"w-tinylfu", {851, 675, 488, 245}},
         {"gdsf", {851, 653, 412, 254}},    {"score", {851, 649, 487, 249}},
+        {"none", {2000, 2000, 2000, 2000}},
         {"window", {851, 688, 540, 519}},  {"static", {1336, 891, 744, 441}},
         {"belady", {851, 479, 297, 132}},  {"min", {623, 426, 273, 129}},
     };
