@@ -40,74 +40,18 @@ static int on_token(void *ctx, uint32_t token, struct m2c_err *err)
     return m2c_window_start(d->energy, err);
 }
 
-/* Prompt text, or prompt_tokens tokens from a place in prompt_file that
- * depends on (seed, repetition) only. BOS comes first. */
-static int make_prompt(struct m2c_run *run, struct decode *d, struct m2c_err *err)
-{
-    const struct m2c_settings *c = run->cfg;
-    int32_t bos = m2c_store_cfg(run->store)->bos;
-    uint32_t *ids = NULL, n = 0, from = 0, take = 0;
-    char *text = NULL;
-    size_t bytes = 0;
-    int r = 0;
-    if (bos < 0)
-        return m2c_fail(err, -EINVAL, "the model names no BOS token to start with");
-    if ((c->decode.prompt[0] || c->decode.prompt_file[0]) && !run->tok)
-        return m2c_fail(err, -EINVAL, "%s holds no tokenizer for the prompt",
-                        m2c_store_path(run->store));
-    if (c->decode.prompt_file[0])
-        r = m2c_text_read(c->decode.prompt_file, &text, &bytes, err);
-    if (r == 0 && text)
-        r = m2c_text_ids(run->tok, text, bytes, &ids, &n, err);
-    else if (r == 0 && c->decode.prompt[0])
-        r = m2c_text_ids(run->tok, c->decode.prompt, strlen(c->decode.prompt), &ids, &n, err);
-    take = n;
-    if (r == 0 && text) {
-        struct m2c_rng rng;
-        take = (uint32_t)c->decode.prompt_tokens;
-        m2c_rng_init(&rng, run->workload_seed, 1);
-        if (take > n)
-            r = m2c_fail(err, -EINVAL, "%s: %u tokens, fewer than decode.prompt_tokens = %u",
-                         c->decode.prompt_file, n, take);
-        else
-            from = m2c_rng_below(&rng, n - take + 1);
-    }
-    d->prompt = r == 0 ? calloc((size_t)take + 1, sizeof *d->prompt) : NULL;
-    if (r == 0 && !d->prompt)
-        r = m2c_fail(err, -ENOMEM, "prompt: out of memory");
-    if (r == 0) {
-        d->prompt[0] = (uint32_t)bos;
-        if (take)
-            memcpy(d->prompt + 1, ids + from, take * sizeof *ids);
-        d->n_prompt = take + 1;
-    }
-    free(ids);
-    free(text);
-    return r;
-}
-
 static int setup(struct m2c_run *run, struct m2c_err *err)
 {
     struct decode *d = run->priv;
     const struct m2c_settings *c = run->cfg;
-    int r = make_prompt(run, d, err);
+    int r = m2c_exp_prompt(run, &d->prompt, &d->n_prompt, err);
     if (r == 0)
         r = m2c_run_engine(run, &d->engine, err);
     if (r < 0)
         return r;
-    d->gen = (struct m2c_generate_cfg){
-        .prompt = d->prompt,
-        .n_prompt = d->n_prompt,
-        .n_new = (uint32_t)c->decode.new_tokens,
-        .dense_prefill = strcmp(c->decode.prefill, "dense") == 0,
-        .eos = c->decode.ignore_eos ? -1 : m2c_store_cfg(run->store)->eos,
-        .sampling = {.temperature = c->decode.temperature,
-                     .top_p = c->decode.top_p,
-                     .seed = run->workload_seed,
-                     .stream = 2},
-        .stop = run->stop,
-        .token = on_token,
-        .ctx = d};
+    m2c_exp_generation(run, d->prompt, d->n_prompt, &d->gen);
+    d->gen.token = on_token;
+    d->gen.ctx = d;
     d->run = run;
     for (int64_t i = 0; i < c->experiment.warmup && r == 0; i++) {
         struct m2c_generate_result warm;
