@@ -6,8 +6,8 @@
 #include "exp/exp.h"
 #include "infer/generate.h"
 
-extern const struct m2c_exp_ops m2c_exp_decode, m2c_exp_overlap, m2c_exp_ppl,
-    m2c_exp_ratio, m2c_exp_sparsity, m2c_exp_tasks;
+extern const struct m2c_exp_ops m2c_exp_ablation, m2c_exp_decode, m2c_exp_overlap,
+    m2c_exp_ppl, m2c_exp_ratio, m2c_exp_sparsity, m2c_exp_tasks;
 
 /* NULL-terminated. */
 extern const struct m2c_exp_ops *const m2c_experiments[];

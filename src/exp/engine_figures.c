@@ -8,6 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The class that fitted, which no key says. */
+static int label_class(struct m2c_run *run, const struct m2c_ratio *ratio,
+                       struct m2c_err *err)
+{
+    char label[32];
+    uint32_t c = 0;
+    while (ratio->share[c] <= 0)
+        c++;
+    snprintf(label, sizeof label, "fits: %s", m2c_store_layout(run->store)->cls[c].name);
+    for (size_t i = 0; i < json_array_size(run->labels); i++)
+        if (strcmp(json_string_value(json_array_get(run->labels, i)), label) == 0)
+            return 0; /* another experiment of this point was here */
+    return json_array_append_new(run->labels, json_string(label)) < 0
+               ? m2c_fail(err, -ENOMEM, "record: out of memory")
+               : 0;
+}
+
 int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
 {
     struct m2c_engine_cfg cfg;
@@ -22,6 +39,8 @@ int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err 
         m2c_timeline_begin(run->timeline, title);
         cfg.tier.io.timeline = run->timeline;
     }
+    if (r == 0 && strcmp(run->cfg->baseline.system, "fit-resident") == 0)
+        r = label_class(run, &cfg.tier.ratio, err);
     if (r == 0)
         r = m2c_engine_open(out, run->store, &cfg, err);
     free(cfg.layer_ratio);

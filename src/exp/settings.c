@@ -10,26 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err)
-{
-    static const char *const dense[][3] = {
-        {"selector", "kind", "all"},     {"precision", "active", "1"},
-        {"precision", "ratio", "1:0:0"}, {"precision", "layers", ""},
-        {"precision", "assign", "rank"}, {"precision", "reuse", "exact"},
-        {"precision", "hysteresis", "0"}, {"hbm", "bytes", "100%"},
-        {"hbm", "policy", "lru"},        {"dram", "bytes", "100%"},
-        {"dram", "fixed_layers", "auto"}, {"decode", "prefill_class", "auto"},
-    };
-    const char *system = m2c_optset_get(set, "baseline", "system");
-    if (strcmp(system, "dense-resident") != 0)
-        return 0;
-    int r = 0;
-    for (size_t i = 0; i < M2C_COUNTOF(dense) && r == 0; i++)
-        r = m2c_optset_set(set, dense[i][0], dense[i][1], dense[i][2], "baseline.system",
-                           err);
-    return r;
-}
-
 int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
                        struct m2c_err *err)
 {
@@ -233,5 +213,7 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
     if (out->tier.hbm_bytes == 0 && (s->hbm.bytes.is_percent ? s->hbm.bytes.percent : 0) > 0)
         out->tier.hbm_bytes = 1; /* a share of the FFN, however small, is not "unified" */
     int r = resolve_class(s, store, &out->prefill_class, err);
+    if (r == 0 && strcmp(s->baseline.system, "fit-resident") == 0)
+        return m2c_settings_fit(store, out, err);
     return r < 0 ? r : plan_layers(s, store, out, err);
 }

@@ -14,7 +14,6 @@ extern "C" {
 #endif
 
 enum m2c_reuse { M2C_REUSE_EXACT, M2C_REUSE_AT_LEAST };
-enum m2c_system { M2C_SYSTEM_M2CACHE, M2C_SYSTEM_DENSE_RESIDENT };
 enum m2c_carbon_model { M2C_CARBON_PAPER, M2C_CARBON_MEASURED };
 
 struct m2c_settings {
@@ -83,7 +82,7 @@ struct m2c_settings {
         uint64_t bytes;
     } ratio;
     struct {
-        int system; /* enum m2c_system */
+        const char *system;
     } baseline;
     struct {
         const char *sources, *gpu, *nvml, *powercap, *hwmon, *wall_csv;
@@ -107,6 +106,10 @@ extern const size_t m2c_settings_rows;
 /* Puts the consequences of baseline.system into the set, so that points that
  * mean the same have the same text. */
 M2C_MUST_USE int m2c_settings_normalise(struct m2c_optset *set, struct m2c_err *err);
+/* The class of fit-resident for this store and these budgets: the widest of which
+ * everything stays resident, into tier.ratio. -ENOSPC where there is none. */
+M2C_MUST_USE int m2c_settings_fit(const struct m2c_store *store,
+                                  struct m2c_engine_cfg *cfg, struct m2c_err *err);
 
 /* Parses the set and checks what a single key's range cannot. */
 M2C_MUST_USE int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,

@@ -25,7 +25,9 @@ static const char *const selectors[] = {"oracle", "prev", "static", "all",
 static const char *const assigns[] = {"rank", "random", "static", NULL};
 static const char *const reuses[] = {"exact", "at-least", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
-static const char *const systems[] = {"m2cache", "dense-resident", NULL};
+static const char *const systems[] = {"m2cache",      "dense-resident", "fit-resident",
+                                      "dense-stream", "mp-only",        "cache-only",
+                                      "hot-static",   "window",         NULL};
 static const char *const meters[] = {"auto", "rapl",  "nvml", "hwmon",
                                      "wall", "model", "none", NULL};
 static const char *const carbon_models[] = {"paper", "measured", NULL};
@@ -259,11 +261,16 @@ const struct m2c_opt m2c_settings_table[] = {
      .def = "0", .unit = "bytes a token", .readers = "ratio",
      .help = "budget of the search by KL; 0: what Algorithm 1's choice reads"},
 
-    {.section = "baseline", .key = "system", .type = M2C_OPT_ENUM,
+    {.section = "baseline", .key = "system", .type = M2C_OPT_NAME,
      .offset = AT(baseline.system), .def = "m2cache", .choices = systems,
      .readers = "all",
-     .help = "m2cache, or dense-resident: every neuron at the widest class, all on the "
-             "device (sets selector, precision, hbm and dram)"},
+     .help = "m2cache: as the other keys say; the others set some of them. dense-resident: every "
+             "neuron, all on the device; fit-resident: every neuron at the widest class that "
+             "fits the budgets; dense-stream: every neuron comes anew for each token; mp-only: "
+             "no neuron stays on the device; cache-only: one precision; hot-static: one "
+             "precision, the hot ones stay; window: one precision, the last tokens' stay. One "
+             "precision: the class to which precision.ratio gives everything, else the "
+             "widest"},
 
     {.section = "meter", .key = "sources", .type = M2C_OPT_NAME,
      .offset = AT(meter.sources), .def = "auto", .choices = meters, .readers = "decode",
