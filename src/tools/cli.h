@@ -97,8 +97,12 @@ const volatile bool *m2c_cli_stop(void);
  * NULL is "no memory". Returns an exit code. */
 int m2c_cli_json(json_t *object);
 
-/* Whether a store may be written to `path`: with `overwrite`, stores and empty
- * files are replaced and nothing else (-EEXIST). */
+/* Whether a file can be put at `path`: no folder is there (-EISDIR), and the one
+ * that it would lie in can be written to. Asked before the work, not after. */
+M2C_MUST_USE int m2c_cli_writable(const char *path, struct m2c_err *err);
+
+/* Whether a store may be written to `path`, which must be writable: with
+ * `overwrite`, stores and empty files are replaced and nothing else (-EEXIST). */
 M2C_MUST_USE int m2c_cli_overwrites(const char *path, bool overwrite, struct m2c_err *err);
 
 /* The last call of main: `code`, or FAILED with a message when stdout could

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int m2c_cli_fail(const struct m2c_err *err)
 {
@@ -68,12 +70,33 @@ int m2c_cli_finish(int code)
     return code == M2C_EXIT_OK ? M2C_EXIT_FAILED : code;
 }
 
+/* What a run of minutes ends in must not fail for a misspelt folder. */
+int m2c_cli_writable(const char *path, struct m2c_err *err)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? M2C_MAX((size_t)(slash - path), (size_t)1) : 1;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return m2c_fail(err, -EISDIR, "%s: exists and is not a file", path);
+    char *folder = slash ? strndup(path, n) : strdup(".");
+    if (!folder)
+        return m2c_fail(err, -ENOMEM, "%s: out of memory", path);
+    int e = stat(folder, &st) ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (!e && access(folder, W_OK | X_OK))
+        e = errno;
+    free(folder);
+    return e ? m2c_fail(err, -e, "%s: cannot be written: %s", path, strerror(e)) : 0;
+}
+
 /* A swapped pair of arguments must not cost the model that was to be read. */
 int m2c_cli_overwrites(const char *path, bool overwrite, struct m2c_err *err)
 {
     static const char magic[8] = {'m', '2', 'c', 's', 't', 'o', 'r', 'e'};
     char head[sizeof magic];
     struct stat st;
+    int r = m2c_cli_writable(path, err);
+    if (r < 0)
+        return r;
     if (!overwrite || stat(path, &st) || !S_ISREG(st.st_mode))
         return 0; /* free, or for the store's writer to refuse */
     FILE *f = fopen(path, "rb");

@@ -260,6 +260,8 @@ int m2c_cmd_rank(int argc, char **argv)
     json_t *report = NULL;
     int r = m2c_session_open_text(&s, a.model, &sf, &err);
     if (r == 0)
+        r = m2c_cli_writable(a.out, &err);
+    if (r == 0)
         r = rank_text(&s, &a, &report, log, &err);
     if (r < 0)
         code = m2c_session_fail(&s, &err);

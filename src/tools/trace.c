@@ -189,6 +189,8 @@ int m2c_cmd_trace(int argc, char **argv)
     struct m2c_log *log = m2c_cli_log();
     int r = m2c_session_open_text(&s, model, &sf, &err);
     if (r == 0)
+        r = m2c_cli_writable(a.out, &err);
+    if (r == 0)
         r = trace(&s, &a, log, &err);
     code = r < 0 ? m2c_session_fail(&s, &err) : M2C_EXIT_OK;
     m2c_session_close(&s);

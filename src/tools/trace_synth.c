@@ -135,8 +135,11 @@ static int record(const struct m2c_trace_synth *a, const struct shape *shape,
 {
     struct m2c_trace *t = NULL;
     struct m2c_progress *bar = NULL;
-    int rc = m2c_trace_new(&t, shape->layers, shape->neurons, &shape->layout,
-                           shape->part_bytes);
+    int rc = m2c_cli_writable(a->out, err);
+    if (rc < 0)
+        return rc;
+    rc = m2c_trace_new(&t, shape->layers, shape->neurons, &shape->layout,
+                       shape->part_bytes);
     if (rc < 0)
         return m2c_fail(err, rc, "trace: out of memory");
     t->model = shape->model;

@@ -11,7 +11,9 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/cli.h"
@@ -240,12 +242,43 @@ static void json(void **state)
     assert_string_equal(text, "{\n  \"x\": 0.10000000000000001,\n  \"a\": 3\n}\n");
 }
 
+static void writable(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/m2c-cli-XXXXXX", path[64];
+    struct m2c_err err = {0};
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/new.h5", folder);
+    assert_int_equal(m2c_cli_writable(path, &err), 0);
+    assert_int_equal(m2c_cli_writable("new.h5", &err), 0);
+    assert_int_equal(m2c_cli_writable(folder, &err), -EISDIR);
+    assert_int_equal(m2c_cli_writable("/", &err), -EISDIR);
+    snprintf(path, sizeof path, "%s/no/new.h5", folder);
+    assert_int_equal(m2c_cli_writable(path, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "no/new.h5: cannot be written: No such file"));
+    FILE *f;
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_non_null(f = fopen(path, "w"));
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(m2c_cli_writable(path, &err), 0);
+    snprintf(path, sizeof path, "%s/file/new.h5", folder);
+    assert_int_equal(m2c_cli_writable(path, &err), -ENOTDIR);
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_int_equal(unlink(path), 0);
+    if (geteuid() != 0) { /* whom modes do not stop */
+        assert_int_equal(chmod(folder, 0500), 0);
+        snprintf(path, sizeof path, "%s/new.h5", folder);
+        assert_int_equal(m2c_cli_writable(path, &err), -EACCES);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts), cmocka_unit_test(refuses), cmocka_unit_test(lists_end),
         cmocka_unit_test(helps),   cmocka_unit_test(codes),   cmocka_unit_test(stops),
-        cmocka_unit_test(json),
+        cmocka_unit_test(json),    cmocka_unit_test(writable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
