@@ -14,6 +14,7 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { RAW_MAX = 4096, SECTION_MAX = 49, KEY_MAX = 64, WRITE_WIDTH = 120 };
 
@@ -276,7 +277,10 @@ int m2c_ini_load(const char *path, m2c_ini_fn fn, void *ctx, struct m2c_err *err
         int rc = -errno;
         return m2c_fail(err, rc, "%s: %s", path, strerror(-rc));
     }
-    int rc = m2c_ini_read(f, path, fn, ctx, err);
+    struct stat st;
+    int rc = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)
+                 ? m2c_fail(err, -EISDIR, "%s: a directory, not a config", path)
+                 : m2c_ini_read(f, path, fn, ctx, err);
     fclose(f);
     return rc;
 }

@@ -161,8 +161,8 @@ static void callers_errors(void **state)
     struct sink s = {0};
     assert_int_equal(m2c_ini_load("/nonexistent/x.ini", print_item, &s, &err), -ENOENT);
     assert_string_equal(err.msg, "/nonexistent/x.ini: No such file or directory");
-    assert_int_equal(m2c_ini_load("/", print_item, &s, &err), -EIO);
-    assert_string_equal(err.msg, "/:1: read error");
+    assert_int_equal(m2c_ini_load("/", print_item, &s, &err), -EISDIR);
+    assert_string_equal(err.msg, "/: a directory, not a config");
 }
 
 static int keep_value(void *ctx, const struct m2c_ini_item *item, struct m2c_err *err)
