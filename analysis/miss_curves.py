@@ -11,8 +11,11 @@ import json
 import os
 import sys
 
-import matplotlib
-from matplotlib.figure import Figure
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+except ImportError as e:
+    sys.exit(f"miss_curves.py: {e}: matplotlib is needed (Debian: python3-matplotlib)")
 
 from drawing import COLOURS, DASHES, GREY, MARKERS, STYLE
 

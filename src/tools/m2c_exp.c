@@ -51,7 +51,7 @@ static void list_all(void)
                                                        : "");
 }
 
-static int dry_run(const struct m2c_optset *set, const struct args *a, struct m2c_err *err)
+static int dry_run(const struct m2c_optset *set, struct m2c_err *err)
 {
     struct m2c_sweep sweep;
     int r = m2c_sweep_expand(set, &sweep, err);
@@ -73,7 +73,6 @@ static int dry_run(const struct m2c_optset *set, const struct args *a, struct m2
         }
         putchar('\n');
     }
-    (void)a;
     m2c_sweep_free(&sweep);
     return 0;
 }
@@ -179,7 +178,7 @@ static int sweep(int argc, char **argv)
         {.name = "--keys", .kind = M2C_FLAG_ON, .dest = &a.keys,
          .help = "print every config key and stop"},
         {.name = "--resume", .kind = M2C_FLAG_ON, .dest = &a.resume,
-         .help = "go on with a folder: points that have a record are skipped"},
+         .help = "go on with a folder: points that have a record, failed ones too, are skipped"},
         {.name = "--shard", .kind = M2C_FLAG_STR, .dest = &a.shard, .arg = "I/N",
          .help = "run every N-th point from the I-th on (from 0); see m2c-exp merge"},
         {.name = "--timeline", .kind = M2C_FLAG_STR, .dest = &a.timeline, .arg = "FILE",
@@ -218,7 +217,7 @@ static int sweep(int argc, char **argv)
     if (r < 0) {
         code = m2c_cli_fail_config(&err);
     } else if (a.dry_run) {
-        r = dry_run(set, &a, &err);
+        r = dry_run(set, &err);
         code = r < 0 ? m2c_cli_fail_config(&err) : M2C_EXIT_OK;
     } else {
         const char *named = m2c_optset_get(set, "output", "dir");

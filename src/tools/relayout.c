@@ -77,7 +77,7 @@ int m2c_cmd_relayout(int argc, char **argv)
         {"--layout", 0, M2C_FLAG_STR, &s.layout, "NAME",
          .help = "how precision classes are stored: copies, planes"},
         {"--arrange", 0, M2C_FLAG_STR, &s.arrange, "NAME",
-         .help = "records by part or by neuron"},
+         .help = "FFN records by part, or by neuron: part, neuron"},
         {"--order", 0, M2C_FLAG_STR, &s.rank, "RANK.h5",
          .help = "neurons in the hot order of this ranking of SRC.h5"},
         {"--overwrite", 0, M2C_FLAG_ON, &s.overwrite, .help = "replace DST.h5"},
