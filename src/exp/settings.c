@@ -200,6 +200,7 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
         .hysteresis = s->precision.hysteresis,
         .class_seed = (uint64_t)s->experiment.seed,
         .source = {.trace = s->selector.trace,
+                   .fit = (enum m2c_process_fit)s->selector.fit,
                    .seed = seed,
                    .num = {.density = s->selector.density,
                            .concentration = s->selector.concentration,

@@ -58,6 +58,7 @@ struct m2c_settings {
     struct {
         const char *kind, *trace;
         int64_t lookahead;
+        int fit; /* enum m2c_process_fit */
         double density, concentration, overlap, spread, class_change;
     } selector;
     struct {

@@ -22,6 +22,7 @@ static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NUL
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
                                         "rrr",    "mlp",  "gate",   "synthetic", "trace", NULL};
+static const char *const fits[] = {"blocks", "numbers", NULL};
 static const char *const assigns[] = {"rank", "random", "static", NULL};
 static const char *const reuses[] = {"exact", "at-least", NULL};
 static const char *const prefills[] = {"dense", "sparse", NULL};
@@ -164,6 +165,10 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "selector", .key = "trace", .type = M2C_OPT_STR,
      .offset = AT(selector.trace), .def = "", .readers = "all",
      .help = "a file of m2c trace: what trace replays, what synthetic takes to this shape"},
+    {.section = "selector", .key = "fit", .type = M2C_OPT_ENUM, .offset = AT(selector.fit),
+     .def = "blocks", .choices = fits, .readers = "all",
+     .help = "synthetic: how a trace is taken to this shape: its blocks of co-active neurons "
+             "drawn again, or its numbers, layer by layer"},
     {.section = "selector", .key = "density", .type = M2C_OPT_FLOAT,
      .offset = AT(selector.density), .def = "auto", .min = 0, .max = 1,
      .choices = auto_word, .word_value = NAN, .readers = "all",

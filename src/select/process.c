@@ -5,6 +5,7 @@
 #include "store/trace.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -28,6 +29,14 @@ void m2c_draw_order(uint64_t key, uint32_t *order, uint32_t n)
 static int check_source(const struct m2c_process_cfg *cfg, struct m2c_err *err)
 {
     const struct m2c_process_numbers *num = &cfg->num;
+    const struct m2c_trace *t = cfg->source;
+    if (t->bytes)
+        return m2c_fail(err, -EINVAL,
+                        "selector.trace: a foreign trace has no sets to scale");
+    if (t->tokens < 2 || t->tokens > UINT32_MAX)
+        return m2c_fail(err, -EINVAL,
+                        "selector.trace: %" PRIu64 " tokens, at least 2 are needed",
+                        t->tokens);
     const struct {
         const char *key;
         double value;
@@ -55,8 +64,9 @@ int m2c_process_open(struct m2c_process **out, const struct m2c_process_cfg *cfg
     if (!p)
         return m2c_fail(err, -ENOMEM, "process: out of memory");
     p->none = (struct m2c_process_numbers){NAN, NAN, NAN, NAN, NAN};
-    rc = cfg->source ? m2c_scaled_open(&p->scaled, cfg, err)
-                     : m2c_numbers_open(&p->numbers, cfg, err);
+    rc = cfg->source && cfg->fit == M2C_FIT_BLOCKS
+             ? m2c_scaled_open(&p->scaled, cfg, err)
+             : m2c_numbers_open(&p->numbers, cfg, err);
     if (rc < 0) {
         m2c_process_close(p);
         return rc;
@@ -83,7 +93,8 @@ void m2c_process_scores(struct m2c_process *p, uint64_t token, uint32_t layer,
         m2c_numbers_scores(p->numbers, token, layer, scores);
 }
 
-const struct m2c_process_numbers *m2c_process_numbers(const struct m2c_process *p)
+const struct m2c_process_numbers *m2c_process_numbers(const struct m2c_process *p,
+                                                      uint32_t layer)
 {
-    return p->numbers ? &m2c_numbers_fit(p->numbers)->num : &p->none;
+    return p->numbers ? &m2c_numbers_fit(p->numbers, layer)->num : &p->none;
 }

@@ -5,7 +5,8 @@
  * Two kinds. *By numbers*: density, concentration, overlap, spread of the active
  * count and class changes are given, and refused where no set can have them.
  * *Scaled*: a recorded trace is taken to another shape by drawing its blocks of
- * co-active neurons again (process_scaled.c).
+ * co-active neurons again (process_scaled.c), or by its numbers, layer by layer, with
+ * its own frequencies in place of density and concentration (process_measure.c).
  *
  * A set depends on (seed, token, layer) and on the configuration, not on what was
  * asked before; asking for one token after the other is fast. No engine, no clock,
@@ -40,12 +41,17 @@ struct m2c_process_numbers {
     double class_change;
 };
 
+/* How a recording is taken to another shape. */
+enum m2c_process_fit { M2C_FIT_BLOCKS, M2C_FIT_NUMBERS };
+
 struct m2c_process_cfg {
     uint32_t layers, n; /* neurons a layer */
     uint64_t seed;
     struct m2c_ratio ratio;         /* for class_change */
     struct m2c_process_numbers num; /* all NAN where there is a source */
     const struct m2c_trace *source; /* borrowed until closed; NULL: by numbers */
+    enum m2c_process_fit fit;       /* of a source; numbers that the copula cannot have
+                                       become the nearest that it can */
 };
 
 struct m2c_process;
@@ -59,8 +65,10 @@ void m2c_process_close(struct m2c_process *p); /* accepts NULL */
 void m2c_process_scores(struct m2c_process *p, uint64_t token, uint32_t layer,
                         float *scores);
 
-/* What was settled for the numbers that were not given; all NAN for a scaled one. */
-const struct m2c_process_numbers *m2c_process_numbers(const struct m2c_process *p);
+/* What was settled for a layer: given, by default, or fitted; all NAN where blocks are
+ * drawn. */
+const struct m2c_process_numbers *m2c_process_numbers(const struct m2c_process *p,
+                                                      uint32_t layer);
 
 #ifdef __cplusplus
 }

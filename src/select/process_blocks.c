@@ -93,16 +93,36 @@ static uint32_t gather(const struct activity *a, uint32_t *left, uint32_t n, dou
     return n;
 }
 
+/* By count and pattern, then by time. */
 static uint64_t key_of(const struct m2c_co_block *b, uint32_t token)
 {
     unsigned count = (unsigned)__builtin_popcount(b->pattern[token + 1]);
-    return (uint64_t)count << 40 | (uint64_t)b->pattern[token] << 32 | token;
+    return (uint64_t)(count << 8 | b->pattern[token]) << 32 | token;
 }
 
 static int by_number(const void *a, const void *b)
 {
     const uint64_t *x = a, *y = b;
     return (*x > *y) - (*x < *y);
+}
+
+static int list_keys(struct m2c_co_block *b, const uint64_t *keys, uint32_t n)
+{
+    for (uint32_t t = 0; t < n; t++)
+        b->n_keys += t == 0 || keys[t] >> 32 != keys[t - 1] >> 32;
+    b->key = malloc(b->n_keys * sizeof *b->key);
+    b->start = malloc((b->n_keys + 1) * sizeof *b->start);
+    if (!b->key || !b->start)
+        return -ENOMEM;
+    for (uint32_t t = 0, k = 0; t < n; t++) {
+        b->order[t] = (uint32_t)keys[t];
+        if (t && keys[t] >> 32 == keys[t - 1] >> 32)
+            continue;
+        b->key[k] = (uint16_t)(keys[t] >> 32);
+        b->start[k++] = t;
+    }
+    b->start[b->n_keys] = n;
+    return 0;
 }
 
 static int index_block(struct m2c_co_block *b, const struct activity *a)
@@ -124,8 +144,8 @@ static int index_block(struct m2c_co_block *b, const struct activity *a)
         keys[t] = key_of(b, t);
     if (rc == 0)
         qsort(keys, tokens - 1, sizeof *keys, by_number);
-    for (uint32_t t = 0; rc == 0 && t + 1 < tokens; t++)
-        b->order[t] = (uint32_t)keys[t];
+    if (rc == 0)
+        rc = list_keys(b, keys, tokens - 1);
     free(keys);
     return rc;
 }
@@ -181,33 +201,31 @@ void m2c_co_close(struct m2c_co_layer *l)
         free(l->block[b].rank);
         free(l->block[b].pattern);
         free(l->block[b].order);
+        free(l->block[b].key);
+        free(l->block[b].start);
     }
     free(l->block);
     *l = (struct m2c_co_layer){0};
 }
 
 /* The first place in the order whose key is not below. */
-static uint32_t place(const struct m2c_co_block *b, uint32_t n, uint64_t key)
+static uint32_t place(const struct m2c_co_block *b, unsigned key)
 {
-    uint32_t lo = 0, hi = n;
+    uint32_t lo = 0, hi = b->n_keys;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if (key_of(b, b->order[mid]) < key)
+        if (b->key[mid] < key)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo;
+    return b->start[lo];
 }
 
-uint32_t m2c_co_find(const struct m2c_co_block *b, uint32_t tokens, uint32_t count,
-                     int pattern, uint64_t bits)
+uint32_t m2c_co_range(const struct m2c_co_block *b, uint32_t count, int pattern,
+                      uint32_t *first)
 {
-    uint64_t from = (uint64_t)count << 40, to = (uint64_t)(count + 1) << 40;
-    if (pattern >= 0) {
-        from |= (uint64_t)(unsigned)pattern << 32;
-        to = from + (UINT64_C(1) << 32);
-    }
-    uint32_t lo = place(b, tokens - 1, from), hi = place(b, tokens - 1, to);
-    return hi > lo ? b->order[lo + m2c_draw_below(bits, hi - lo)] : UINT32_MAX;
+    unsigned from = count << 8 | (unsigned)M2C_MAX(pattern, 0);
+    *first = place(b, from);
+    return place(b, pattern < 0 ? (count + 1) << 8 : from + 1) - *first;
 }

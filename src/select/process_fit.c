@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define FALL 0.8         /* of weights, an octave */
 #define SLOWER 20.0      /* by how much they may fall less, so that they rise */
@@ -30,6 +29,7 @@ enum { BINS = 256 };     /* quantiles for fitting */
 struct bins {
     double q[BINS], p[BINS], h[BINS];
     double mu, sigma, density;
+    bool measured;                      /* numbers go to the nearest that can be */
     double common, common_rho;          /* share of z, what it adds to the correlation */
     uint64_t n;                         /* neurons */
     double points[M2C_MAX_CLASSES + 1]; /* edges of classes */
@@ -88,6 +88,18 @@ static int fit_frequencies(struct bins *b, const struct m2c_process_numbers *num
     return 0;
 }
 
+/* The frequencies of a recording, one a bin. A neuron that was never, or always, active
+ * may be, once in ten times as many tokens. */
+static void take_frequencies(struct bins *b, const double *freq, uint32_t n)
+{
+    b->measured = true;
+    for (int i = 0; i < BINS; i++) {
+        double f = freq[(uint64_t)(BINS - 1 - i) * n / BINS]; /* bins rise */
+        b->p[i] = fmin(fmax(f, 1e-5), 1 - 1e-5);
+        b->h[i] = -m2c_gauss_point(b->p[i]);
+    }
+}
+
 /* Deviation of the count over its mean when c is common. */
 static double spread_at(void *ctx, double c)
 {
@@ -116,6 +128,8 @@ static int fit_spread(struct bins *b, struct m2c_process_numbers *num,
     double lo = spread_at(b, 0), hi = spread_at(b, 0.9);
     if (isnan(num->spread))
         num->spread = fmin(fmax(0.2, lo), hi);
+    if (b->measured)
+        num->spread = fmin(fmax(num->spread, lo), hi);
     if (!(num->spread >= lo * (1 - 1e-9) && num->spread <= hi))
         return m2c_fail(
             err, -EINVAL,
@@ -182,6 +196,8 @@ static int fit_overlap(struct m2c_fit *f, struct bins *b, struct m2c_err *err)
     double lo = overlap_at(b, 0), hi = overlap_at(b, 2);
     if (isnan(num->overlap))
         num->overlap = fmin(fmax(0.8, lo), hi);
+    if (b->measured)
+        num->overlap = fmin(fmax(num->overlap, lo), hi);
     if (!(num->overlap >= lo - 1e-9 && num->overlap <= hi))
         return m2c_fail(
             err, -EINVAL,
@@ -222,6 +238,8 @@ static int fit_classes(struct m2c_fit *f, struct bins *b, const struct m2c_ratio
     double most = fmax(0, 1 - squares);
     if (isnan(f->num.class_change))
         f->num.class_change = 0.95 * most;
+    if (b->measured)
+        f->num.class_change = fmin(f->num.class_change, most);
     if (!(f->num.class_change >= 0 && f->num.class_change <= most + 1e-9))
         return m2c_fail(
             err, -EINVAL,
@@ -235,29 +253,44 @@ static int fit_classes(struct m2c_fit *f, struct bins *b, const struct m2c_ratio
     return 0;
 }
 
-/* Thresholds of n neurons whose mean frequency is the density. */
-static void set_thresholds(struct m2c_fit *f, struct bins *b, uint32_t n)
+/* Thresholds of n neurons, most active first. */
+static void set_thresholds(struct m2c_fit *f, const struct bins *b, uint32_t n,
+                           const double *freq, uint32_t n_freq)
 {
     for (uint32_t i = 0; i < n; i++) {
-        double q = m2c_gauss_point((n - i - 0.5) / n);
-        f->threshold[i] = (float)-(b->mu + b->sigma * q);
+        double h;
+        if (freq)
+            h = -m2c_gauss_point(
+                fmin(fmax(freq[(uint64_t)i * n_freq / n], 1e-5), 1 - 1e-5));
+        else
+            h = -(b->mu + b->sigma * m2c_gauss_point((n - i - 0.5) / n));
+        f->threshold[i] = (float)h;
     }
 }
 
-int m2c_fit_open(struct m2c_fit *f, const struct m2c_process_cfg *cfg,
-                 struct m2c_err *err)
+static void set_defaults(struct m2c_process_numbers *num)
 {
-    memset(f, 0, sizeof *f);
-    f->num = cfg->num;
-    f->num.density = isnan(f->num.density) ? 0.3 : f->num.density;
-    if (isnan(f->num.concentration)) /* between the ends, where 0.43 is not possible */
-        f->num.concentration =
-            0.8 * f->num.density < 0.43 ? 0.43 : 0.4 * (1 + f->num.density);
+    num->density = isnan(num->density) ? 0.3 : num->density;
+    if (isnan(num->concentration)) /* between the ends, where 0.43 is not possible */
+        num->concentration = 0.8 * num->density < 0.43 ? 0.43 : 0.4 * (1 + num->density);
+}
+
+int m2c_fit_open(struct m2c_fit *f, const struct m2c_process_cfg *cfg,
+                 const struct m2c_process_numbers *num, const double *frequencies,
+                 uint32_t n_freq, struct m2c_err *err)
+{
+    int rc = 0;
+    *f = (struct m2c_fit){.num = *num};
     struct bins *b = calloc(1, sizeof *b);
     f->threshold = calloc(cfg->n, sizeof *f->threshold);
-    int rc = b && f->threshold ? 0 : m2c_fail(err, -ENOMEM, "process: out of memory");
-    if (rc == 0)
+    if (!b || !f->threshold) {
+        rc = m2c_fail(err, -ENOMEM, "process: out of memory");
+    } else if (frequencies) {
+        take_frequencies(b, frequencies, n_freq);
+    } else {
+        set_defaults(&f->num);
         rc = fit_frequencies(b, &f->num, err);
+    }
     if (rc == 0) {
         b->n = cfg->n;
         rc = fit_spread(b, &f->num, err);
@@ -268,7 +301,7 @@ int m2c_fit_open(struct m2c_fit *f, const struct m2c_process_cfg *cfg,
         rc = fit_classes(f, b, &cfg->ratio, err);
     if (rc == 0) {
         f->common = b->common;
-        set_thresholds(f, b, cfg->n);
+        set_thresholds(f, b, cfg->n, frequencies, n_freq);
     }
     free(b);
     if (rc < 0)

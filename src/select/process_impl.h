@@ -37,9 +37,23 @@ struct m2c_fit {
     double common_weight[M2C_SCALES];
     double preference; /* share of a rank key's variance that stays */
 };
+/* frequencies: [n_freq], falling, in place of density and concentration: then num is
+ * measured, not asked for, and goes to the nearest that can be; or NULL. */
 M2C_MUST_USE int m2c_fit_open(struct m2c_fit *f, const struct m2c_process_cfg *cfg,
+                              const struct m2c_process_numbers *num,
+                              const double *frequencies, uint32_t n_freq,
                               struct m2c_err *err);
 void m2c_fit_close(struct m2c_fit *f);
+
+/* The numbers of a recorded layer, and its frequencies, [neurons], falling, which the
+ * caller frees. -ENOMEM. */
+M2C_MUST_USE int m2c_measure(const struct m2c_trace *t, uint32_t layer,
+                             struct m2c_process_numbers *num, double **frequencies);
+/* The layer of a recording that a layer is made like: at the same depth. */
+static inline uint32_t m2c_source_layer(uint32_t layer, uint32_t layers, uint32_t of)
+{
+    return (uint32_t)((2 * (uint64_t)layer + 1) * of / (2 * (uint64_t)layers));
+}
 
 /* ---- the kinds ---- */
 
@@ -49,7 +63,7 @@ M2C_MUST_USE int m2c_numbers_open(struct m2c_numbers **out,
 void m2c_numbers_close(struct m2c_numbers *p);
 void m2c_numbers_scores(struct m2c_numbers *p, uint64_t token, uint32_t layer,
                         float *scores);
-const struct m2c_fit *m2c_numbers_fit(const struct m2c_numbers *p);
+const struct m2c_fit *m2c_numbers_fit(const struct m2c_numbers *p, uint32_t layer);
 
 struct m2c_scaled;
 M2C_MUST_USE int m2c_scaled_open(struct m2c_scaled **out,
@@ -68,8 +82,10 @@ struct m2c_co_block {
     uint8_t *rank;    /* [tokens][n]: 0 inactive, else 1 to 255 by rank in its list */
     uint8_t *pattern; /* [tokens]: bit i: neuron i is active */
     /* [tokens - 1]: tokens by how many are active in the next one, then by their own
-     * pattern, then by time */
-    uint32_t *order;
+     * pattern, then by time; where each (count << 8 | pattern) begins. */
+    uint32_t *order, *start; /* start: [n_keys + 1] */
+    uint16_t *key;           /* [n_keys], rising */
+    uint32_t n_keys;
 };
 struct m2c_co_layer {
     uint32_t n_blocks;
@@ -80,9 +96,9 @@ struct m2c_co_layer {
 M2C_MUST_USE int m2c_co_open(struct m2c_co_layer *l, const struct m2c_trace *t,
                              uint32_t layer);
 void m2c_co_close(struct m2c_co_layer *l);
-/* A token q (not the last) after which `count` are active, uniform among those; with
- * `pattern` >= 0 among those that have this pattern. UINT32_MAX: there is none. */
-uint32_t m2c_co_find(const struct m2c_co_block *b, uint32_t tokens, uint32_t count,
-                     int pattern, uint64_t bits);
+/* Places in the order of the tokens after which `count` are active; with `pattern` >= 0
+ * of those that have this pattern. Returns how many, from *first. */
+uint32_t m2c_co_range(const struct m2c_co_block *b, uint32_t count, int pattern,
+                      uint32_t *first);
 
 #endif

@@ -7,6 +7,7 @@
  * kept as one sum a neuron, which is right for 8 tokens at least. */
 #include "select/gauss_impl.h"
 #include "select/process_impl.h"
+#include "store/trace.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,18 +23,24 @@ enum {
 
 struct layer {
     uint64_t key;
+    uint32_t fit;    /* index */
     uint32_t *rank;  /* [n]: place in the list of thresholds */
     uint16_t *phase; /* [n], below 2^(M2C_SCALES - 1) */
     float *slow;     /* [n]: sum of the slow scales at token `at` */
     uint64_t at;     /* UINT64_MAX: none */
 };
 
+struct fitted {
+    struct m2c_fit f;
+    float own[M2C_SCALES], common[M2C_SCALES]; /* amplitudes */
+};
+
 struct m2c_numbers {
     uint32_t layers, n;
-    uint64_t key; /* of what all layers share */
-    struct m2c_fit fit;
-    float own[M2C_SCALES], common[M2C_SCALES]; /* amplitudes */
-    float quantile[QUANTILES];                 /* of a normal number, variance 1 */
+    uint64_t key;    /* of what all layers share */
+    uint32_t n_fits; /* 1, or those of a recording's layers */
+    struct fitted *fit;
+    float quantile[QUANTILES]; /* of a normal number, variance 1 */
     struct layer *layer;
 };
 
@@ -69,6 +76,38 @@ static int open_layer(struct m2c_numbers *p, struct layer *l, uint64_t key)
     return 0;
 }
 
+static int open_fit(struct fitted *fit, const struct m2c_process_cfg *cfg, uint32_t index,
+                    struct m2c_err *err)
+{
+    struct m2c_process_numbers num = cfg->num;
+    double *freq = NULL;
+    if (cfg->source && m2c_measure(cfg->source, index, &num, &freq) < 0)
+        return m2c_fail(err, -ENOMEM, "process: out of memory");
+    int rc = m2c_fit_open(&fit->f, cfg, &num, freq, freq ? cfg->source->neurons : 0, err);
+    free(freq);
+    for (int s = 0; rc == 0 && s < M2C_SCALES; s++) {
+        fit->own[s] = (float)sqrt((1 - fit->f.common) * fit->f.weight[s]);
+        fit->common[s] = (float)sqrt(fit->f.common * fit->f.common_weight[s] / 2);
+    }
+    return rc;
+}
+
+static int open_all(struct m2c_numbers *p, const struct m2c_process_cfg *cfg,
+                    struct m2c_err *err)
+{
+    p->fit = calloc(p->n_fits, sizeof *p->fit);
+    p->layer = calloc(p->layers, sizeof *p->layer);
+    int rc = p->fit && p->layer ? 0 : m2c_fail(err, -ENOMEM, "process: out of memory");
+    for (uint32_t i = 0; rc == 0 && i < p->n_fits; i++)
+        rc = open_fit(&p->fit[i], cfg, i, err);
+    for (uint32_t l = 0; rc == 0 && l < p->layers; l++) {
+        p->layer[l].fit = m2c_source_layer(l, p->layers, p->n_fits);
+        if (open_layer(p, &p->layer[l], m2c_draw(cfg->seed, 2, l)) < 0)
+            rc = m2c_fail(err, -ENOMEM, "process: out of memory for layer %u", l);
+    }
+    return rc;
+}
+
 int m2c_numbers_open(struct m2c_numbers **out, const struct m2c_process_cfg *cfg,
                      struct m2c_err *err)
 {
@@ -77,24 +116,15 @@ int m2c_numbers_open(struct m2c_numbers **out, const struct m2c_process_cfg *cfg
         return m2c_fail(err, -ENOMEM, "process: out of memory");
     p->layers = cfg->layers;
     p->n = cfg->n;
+    p->n_fits = cfg->source ? cfg->source->layers : 1;
     p->key = m2c_draw(cfg->seed, 1, 0);
-    int rc = m2c_fit_open(&p->fit, cfg, err);
-    if (rc == 0 && !(p->layer = calloc(cfg->layers, sizeof *p->layer)))
-        rc = m2c_fail(err, -ENOMEM, "process: out of memory");
-    for (uint32_t l = 0; rc == 0 && l < p->layers; l++)
-        if (open_layer(p, &p->layer[l], m2c_draw(cfg->seed, 2, l)) < 0)
-            rc = m2c_fail(err, -ENOMEM, "process: out of memory for layer %u", l);
-    if (rc < 0) {
-        m2c_numbers_close(p);
-        return rc;
-    }
     fill_quantiles(p);
-    for (int s = 0; s < M2C_SCALES; s++) {
-        p->own[s] = (float)sqrt((1 - p->fit.common) * p->fit.weight[s]);
-        p->common[s] = (float)sqrt(p->fit.common * p->fit.common_weight[s] / 2);
-    }
-    *out = p;
-    return 0;
+    int rc = open_all(p, cfg, err);
+    if (rc < 0)
+        m2c_numbers_close(p);
+    else
+        *out = p;
+    return rc;
 }
 
 void m2c_numbers_close(struct m2c_numbers *p)
@@ -106,24 +136,27 @@ void m2c_numbers_close(struct m2c_numbers *p)
         free(p->layer[l].phase);
         free(p->layer[l].slow);
     }
+    for (uint32_t i = 0; p->fit && i < p->n_fits; i++)
+        m2c_fit_close(&p->fit[i].f);
+    free(p->fit);
     free(p->layer);
-    m2c_fit_close(&p->fit);
     free(p);
 }
 
-const struct m2c_fit *m2c_numbers_fit(const struct m2c_numbers *p)
+const struct m2c_fit *m2c_numbers_fit(const struct m2c_numbers *p, uint32_t layer)
 {
-    return &p->fit;
+    return &p->fit[p->layer[layer].fit].f;
 }
 
 static float sum_scales(const struct m2c_numbers *p, const struct layer *l,
                         uint64_t token, uint32_t i, int from, int to)
 {
+    const float *own = p->fit[l->fit].own;
     uint64_t t = token + l->phase[i];
     float sum = 0;
     for (int s = from; s < to; s++)
-        if (p->own[s] > 0)
-            sum += p->own[s] * normal(p, l->key, i, (t >> s) << 6 | (unsigned)s);
+        if (own[s] > 0)
+            sum += own[s] * normal(p, l->key, i, (t >> s) << 6 | (unsigned)s);
     return sum;
 }
 
@@ -146,7 +179,7 @@ static float common_of(const struct m2c_numbers *p, const struct layer *l, uint6
     for (unsigned s = 0; s < M2C_SCALES; s++) {
         uint64_t phase = m2c_draw(p->key, s, 0) >> (64 - (M2C_SCALES - 1));
         uint64_t block = ((token + phase) >> s) << 6 | s;
-        sum += p->common[s] *
+        sum += p->fit[l->fit].common[s] *
                (normal(p, p->key, 1, block) + normal(p, l->key, UINT32_MAX, block));
     }
     return sum;
@@ -157,12 +190,13 @@ void m2c_numbers_scores(struct m2c_numbers *p, uint64_t token, uint32_t layer,
 {
     struct layer *l = &p->layer[layer];
     float common = common_of(p, l, token);
-    float stays = (float)sqrt(p->fit.preference),
-          varies = (float)sqrt(1 - p->fit.preference);
+    const struct m2c_fit *fit = &p->fit[l->fit].f;
+    float stays = (float)sqrt(fit->preference);
+    float varies = (float)sqrt(1 - fit->preference);
     slow_to(p, l, token);
     for (uint32_t i = 0; i < p->n; i++) {
         float g = common + l->slow[i] + sum_scales(p, l, token, i, 0, FAST);
-        float over = g - p->fit.threshold[l->rank[i]];
+        float over = g - fit->threshold[l->rank[i]];
         if (over > 0) {
             float key = stays * normal(p, l->key, i, CLASS_SCALE) +
                         varies * normal(p, l->key, i, token << 6 | CLASS_NOISE);

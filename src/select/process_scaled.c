@@ -15,7 +15,6 @@
 #include "store/trace.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 enum {
@@ -44,8 +43,7 @@ struct m2c_scaled {
  * full. */
 static int open_layer(struct m2c_scaled *p, struct layer *l, uint32_t index)
 {
-    l->source = (uint32_t)((2 * (uint64_t)index + 1) * p->source_layers /
-                           (2 * (uint64_t)p->layers));
+    l->source = m2c_source_layer(index, p->layers, p->source_layers);
     const struct m2c_co_layer *s = &p->source[l->source];
     uint64_t cap = p->n + (uint64_t)M2C_BLOCK_NEURONS;
     l->key = m2c_draw(p->key, 2, index);
@@ -64,27 +62,13 @@ static int open_layer(struct m2c_scaled *p, struct layer *l, uint32_t index)
     return l->now ? 0 : -ENOMEM;
 }
 
-static int check(const struct m2c_process_cfg *cfg, struct m2c_err *err)
-{
-    const struct m2c_trace *t = cfg->source;
-    if (t->bytes)
-        return m2c_fail(err, -EINVAL,
-                        "selector.trace: a foreign trace has no sets to scale");
-    if (t->tokens < 2 || t->tokens > UINT32_MAX)
-        return m2c_fail(err, -EINVAL,
-                        "selector.trace: %" PRIu64 " tokens, at least 2 are needed",
-                        t->tokens);
-    return 0;
-}
-
 int m2c_scaled_open(struct m2c_scaled **out, const struct m2c_process_cfg *cfg,
                     struct m2c_err *err)
 {
     const struct m2c_trace *t = cfg->source;
-    int rc = check(cfg, err);
-    struct m2c_scaled *p = rc == 0 ? calloc(1, sizeof *p) : NULL;
+    struct m2c_scaled *p = calloc(1, sizeof *p);
     if (!p)
-        return rc ? rc : m2c_fail(err, -ENOMEM, "process: out of memory");
+        return m2c_fail(err, -ENOMEM, "process: out of memory");
     p->layers = cfg->layers;
     p->n = cfg->n;
     p->tokens = (uint32_t)t->tokens;
@@ -92,7 +76,7 @@ int m2c_scaled_open(struct m2c_scaled **out, const struct m2c_process_cfg *cfg,
     p->source = calloc(t->layers, sizeof *p->source);
     p->layer = calloc(cfg->layers, sizeof *p->layer);
     p->source_layers = t->layers;
-    rc = p->source && p->layer ? 0 : -ENOMEM;
+    int rc = p->source && p->layer ? 0 : -ENOMEM;
     for (uint32_t l = 0; rc == 0 && l < t->layers; l++)
         rc = m2c_co_open(&p->source[l], t, l);
     for (uint32_t l = 0; rc == 0 && l < p->layers; l++)
@@ -145,40 +129,42 @@ static uint32_t rank_distance(const struct m2c_co_block *b, uint32_t s, uint32_t
     return sum;
 }
 
-/* The token to show after `now`, with as many active as at `lead`. */
-static uint32_t step(const struct m2c_scaled *p, const struct m2c_co_block *b,
-                     uint64_t key, uint64_t token, uint32_t now, uint32_t lead)
+static uint32_t pick(const struct m2c_co_block *b, uint32_t first, uint32_t n,
+                     uint64_t bits)
 {
-    uint32_t count = (uint32_t)__builtin_popcount(b->pattern[lead]), best = UINT32_MAX;
-    uint32_t least = UINT32_MAX;
-    for (unsigned k = 0; k < NEAREST; k++) {
-        uint32_t q =
-            m2c_co_find(b, p->tokens, count, b->pattern[now], m2c_draw(key, token, k));
-        if (q == UINT32_MAX)
-            break;
+    return b->order[first + m2c_draw_below(bits, n)];
+}
+
+/* The token to show after `now`, with as many active as at `lead`. */
+static uint32_t step(const struct m2c_co_block *b, uint64_t key, uint64_t token,
+                     uint32_t now, uint32_t lead)
+{
+    uint32_t count = (uint32_t)__builtin_popcount(b->pattern[lead]), first, best = lead;
+    uint32_t n = m2c_co_range(b, count, b->pattern[now], &first), least = UINT32_MAX;
+    for (unsigned k = 0; k < NEAREST && n; k++) {
+        uint32_t q = pick(b, first, n, m2c_draw(key, token, k));
         uint32_t d = rank_distance(b, now, q);
         best = d < least ? q : best;
         least = d < least ? d : least;
     }
-    if (best != UINT32_MAX)
+    if (n)
         return best + 1;
-    for (unsigned k = 0; k < LIKE; k++) {
-        uint32_t q = m2c_co_find(b, p->tokens, count, -1, m2c_draw(key, token, LIKE + k));
-        if (q == UINT32_MAX)
-            return lead; /* only the first token has so many */
+    n = m2c_co_range(b, count, -1, &first);
+    for (unsigned k = 0; k < LIKE && n; k++) {
+        uint32_t q = pick(b, first, n, m2c_draw(key, token, LIKE + k));
         uint32_t d = (uint32_t)__builtin_popcount(b->pattern[now] ^ b->pattern[q]);
         best = d < least ? q : best;
         least = d < least ? d : least;
     }
-    return best + 1;
+    return n ? best + 1 : lead; /* only the first token has so many */
 }
 
-static void first(const struct m2c_scaled *p, const struct m2c_co_block *b, uint64_t key,
-                  uint64_t token, uint32_t lead, uint32_t *now)
+static uint32_t begin(const struct m2c_co_block *b, uint64_t key, uint64_t token,
+                      uint32_t lead)
 {
-    uint32_t count = (uint32_t)__builtin_popcount(b->pattern[lead]);
-    uint32_t q = m2c_co_find(b, p->tokens, count, -1, m2c_draw(key, token, 0));
-    *now = q == UINT32_MAX ? lead : q + 1;
+    uint32_t count = (uint32_t)__builtin_popcount(b->pattern[lead]), first;
+    uint32_t n = m2c_co_range(b, count, -1, &first);
+    return n ? pick(b, first, n, m2c_draw(key, token, 0)) + 1 : lead;
 }
 
 /* Brings the copies to `token`: each piece begins afresh, so that the way is short. */
@@ -192,10 +178,8 @@ static void walk(const struct m2c_scaled *p, struct layer *l, uint64_t token)
         for (uint32_t k = 0; k < l->n_blocks; k++) {
             const struct m2c_co_block *b = &p->source[l->source].block[l->block[k]];
             uint64_t key = m2c_draw(l->key, 7, k);
-            if (t % piece(p) == 0)
-                first(p, b, key, t, lead, &l->now[k]);
-            else
-                l->now[k] = step(p, b, key, t, l->now[k], lead);
+            l->now[k] = t % piece(p) == 0 ? begin(b, key, t, lead)
+                                          : step(b, key, t, l->now[k], lead);
         }
     }
     l->at = token;

@@ -26,6 +26,7 @@ enum m2c_assign { M2C_ASSIGN_RANK, M2C_ASSIGN_RANDOM, M2C_ASSIGN_STATIC };
 /* What selectors need that follow no model: [selector] of the config. */
 struct m2c_select_source {
     const char *trace;              /* a recorded trace; NULL or "": none */
+    enum m2c_process_fit fit;       /* how `synthetic` takes it to the model's shape */
     struct m2c_process_numbers num; /* of `synthetic`; NAN: not given */
     uint64_t seed;
     const struct m2c_layout *layout; /* whose classes a trace must have; NULL: any */

@@ -37,7 +37,8 @@ static int init(struct m2c_selector *s, struct m2c_err *err)
                                         .seed = s->cfg.source.seed,
                                         .ratio = s->cfg.ratio,
                                         .num = s->cfg.source.num,
-                                        .source = y->source};
+                                        .source = y->source,
+                                        .fit = s->cfg.source.fit};
     y->scores = malloc(s->cfg.n * sizeof *y->scores);
     y->token = calloc(s->cfg.layers, sizeof *y->token);
     if (!y->scores || !y->token)

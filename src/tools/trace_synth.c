@@ -109,6 +109,7 @@ static int open_selector(struct m2c_selector **s, const struct m2c_settings *cfg
         .layers = shape->layers,
         .n = shape->neurons,
         .source = {.trace = cfg->selector.trace,
+                   .fit = (enum m2c_process_fit)cfg->selector.fit,
                    .seed = (uint64_t)cfg->experiment.seed,
                    .layout = &shape->layout,
                    .num = {.density = cfg->selector.density,

@@ -384,6 +384,42 @@ static void test_scaled(void **state)
     unlink(path);
 }
 
+/* By the recording's numbers, layer by layer. */
+static void test_fitted(void **state)
+{
+    (void)state;
+    struct sets real = record(400, 900, 1);
+    struct m2c_select_cfg cfg = plan("synthetic", 2, 600);
+    cfg.source.trace = path;
+    cfg.source.fit = M2C_FIT_NUMBERS;
+    struct m2c_selector *s = open_selector(&cfg);
+    struct sets d = draw(s, &cfg, 1, 900);
+    near("density", sets_density(&d), sets_density(&real), 0.02);
+    near("concentration", sets_concentration(&d), sets_concentration(&real), 0.02);
+    near("spread", sets_spread(&d), sets_spread(&real), 0.04);
+    near("class_change", sets_class_change(&d), sets_class_change(&real), 0.03);
+    for (uint32_t lag = 1; lag <= 16; lag *= 4)
+        near("overlap", sets_overlap(&d, lag), sets_overlap(&real, lag), 0.03);
+    near("chance", sets_chance(&d), sets_chance(&real), 0.03);
+    m2c_selector_close(s);
+    struct m2c_trace *t = NULL;
+    struct m2c_process *p = NULL;
+    struct m2c_err err = {0};
+    assert_int_equal(m2c_trace_read(&t, path, &err), 0);
+    struct m2c_process_cfg c = {.layers = 3, .n = 100, .seed = 5, .ratio = mixed,
+                                .num = unset, .source = t, .fit = M2C_FIT_NUMBERS};
+    assert_int_equal(m2c_process_open(&p, &c, &err), 0);
+    near("measured", m2c_process_numbers(p, 2)->overlap, sets_overlap(&real, 1), 1e-12);
+    near("measured", m2c_process_numbers(p, 2)->spread, sets_spread(&real), 1e-9);
+    near("measured", m2c_process_numbers(p, 2)->class_change, sets_class_change(&real), 1e-12);
+    m2c_process_close(p);
+    addressed(&c);
+    m2c_trace_free(t);
+    free(real.cls);
+    free(d.cls);
+    unlink(path);
+}
+
 /* Copies of a block agree in how many are active, not in which. */
 static void test_copies_differ(void **state)
 {
@@ -419,7 +455,7 @@ int main(void)
         cmocka_unit_test(test_gauss),         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_addressed),     cmocka_unit_test(test_refused),
         cmocka_unit_test(test_trace),         cmocka_unit_test(test_scaled),
-        cmocka_unit_test(test_copies_differ),
+        cmocka_unit_test(test_fitted),    cmocka_unit_test(test_copies_differ),
     };
     make_path();
     return cmocka_run_group_tests(tests, NULL, NULL);
