@@ -99,3 +99,10 @@ int m2c_vclock_step(struct m2c_vclock *c)
     e.fn(e.ctx, e.at_ns);
     return 1;
 }
+
+void m2c_vclock_pass(struct m2c_vclock *c, uint64_t to_ns)
+{
+    while (c->n && c->heap[0].at_ns <= to_ns)
+        (void)m2c_vclock_step(c);
+    c->now_ns = M2C_MAX(c->now_ns, to_ns);
+}

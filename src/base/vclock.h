@@ -25,6 +25,9 @@ M2C_MUST_USE int m2c_vclock_at(struct m2c_vclock *c, uint64_t at_ns, m2c_vclock_
 /* Moves to the earliest event and calls it; 0 when none is pending, else 1.
  * The callback may schedule more. */
 int m2c_vclock_step(struct m2c_vclock *c);
+/* Takes all events up to `to_ns`, those at it included, and then is there; a time
+ * in the past changes nothing. */
+void m2c_vclock_pass(struct m2c_vclock *c, uint64_t to_ns);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
  * range.c. */
 #include "io/io_impl.h"
 
+#include "base/clock.h"
 #include "m2c_config.h"
 
 #include <errno.h>
@@ -12,6 +13,9 @@
 
 enum { CHUNK_UNIT = 4096 };
 
+/* A simulated file has every byte that is asked for. */
+#define SIM_SIZE (UINT64_C(1) << 62)
+
 static const struct m2c_io_ops *const registry[] = {
 #if M2C_HAVE_LIBAIO
     &m2c_io_libaio,
@@ -19,7 +23,7 @@ static const struct m2c_io_ops *const registry[] = {
 #if M2C_HAVE_URING
     &m2c_io_uring,
 #endif
-    &m2c_io_pread,  &m2c_io_mmap, &m2c_io_null, NULL,
+    &m2c_io_pread,  &m2c_io_mmap, &m2c_io_sim, &m2c_io_null, NULL,
 };
 
 const struct m2c_plugin *const *m2c_io_list(void)
@@ -85,6 +89,26 @@ static int check_cfg(const struct m2c_io_cfg *c, struct m2c_err *err)
     return 0;
 }
 
+/* Real and simulated time do not mix. */
+static int check_machine(const struct m2c_io_ops *ops, const struct m2c_io_cfg *c,
+                         struct m2c_err *err)
+{
+    if (ops->simulated && !c->machine)
+        return m2c_fail(err, -EINVAL,
+                        "ssd.engine = %s is part of a simulated machine: set device.backend = "
+                        "sim, or another engine",
+                        ops->p.name);
+    if (!ops->simulated && c->machine)
+        return m2c_fail(err, -EINVAL,
+                        "ssd.engine = %s takes real time, and the device is simulated: set "
+                        "ssd.engine = sim",
+                        ops->p.name);
+    if (ops->simulated && !c->direct)
+        return m2c_fail(err, -EINVAL,
+                        "ssd.direct = off: no page cache is simulated, set it to on");
+    return 0;
+}
+
 static int build(struct m2c_io *io, const char *path, struct m2c_err *err)
 {
     io->path = strdup(path);
@@ -96,7 +120,13 @@ static int build(struct m2c_io *io, const char *path, struct m2c_err *err)
         io->pieces[i].next = io->free_piece;
         io->free_piece = &io->pieces[i];
     }
-    int r = m2c_io_open_file(io, err);
+    int r = 0;
+    if (io->ops->simulated) {
+        io->align = CHUNK_UNIT;
+        io->size = SIM_SIZE;
+    } else {
+        r = m2c_io_open_file(io, err);
+    }
     if (r < 0)
         return r;
     if (io->cfg.chunk % io->align)
@@ -116,6 +146,7 @@ int m2c_io_open(struct m2c_io **out, const char *engine, const char *path,
     if (r < 0)
         return r;
     r = check_cfg(cfg, err);
+    r = r < 0 ? r : check_machine(ops, cfg, err);
     if (r < 0)
         return r;
     struct m2c_io *io = calloc(1, sizeof *io);
@@ -131,6 +162,11 @@ int m2c_io_open(struct m2c_io **out, const char *engine, const char *path,
     }
     *out = io;
     return 0;
+}
+
+uint64_t m2c_io_now_ns(const struct m2c_io *io)
+{
+    return io->cfg.machine ? m2c_machine_now(io->cfg.machine) : m2c_now_ns();
 }
 
 uint32_t m2c_io_align(const struct m2c_io *io)

@@ -12,6 +12,7 @@
 
 #include "base/plugin.h"
 #include "base/timeline.h"
+#include "sim/machine.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,9 @@ struct m2c_io_cfg {
                              file's alignment, at most M2C_IO_CHUNK_MAX */
     unsigned retries;     /* of a chunk that fails with EIO */
     struct m2c_timeline *timeline; /* borrowed; NULL: nobody watches */
+    /* Of a simulated device: its SSD is the only one there is, and "sim" the only
+     * engine that reads it. NULL: the machine is real. */
+    struct m2c_machine *machine;
     /* The null engine's faults; 0: none. Reads are counted from 1. */
     unsigned fail_nth;    /* the Nth read fails with EIO ... */
     unsigned fail_times;  /* ... so many times; 0: each time it is tried */

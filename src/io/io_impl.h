@@ -32,6 +32,7 @@ enum { M2C_IO_BATCH = 64 };
 
 struct m2c_io_ops {
     struct m2c_plugin p;
+    bool simulated; /* in the machine's time; there need be no file, no byte is read */
     /* Optional: can it work here at all? 0, or negative errno and what to set
      * instead. Before open, which may then rely on it. Default: yes. */
     int (*probe)(struct m2c_err *err);
@@ -95,8 +96,11 @@ static inline struct m2c_io_piece *m2c_io_pop(struct m2c_io_pieces *l)
     return p;
 }
 
+/* The time that the handle's waits are measured by. */
+uint64_t m2c_io_now_ns(const struct m2c_io *io);
+
 extern const struct m2c_io_ops m2c_io_libaio, m2c_io_uring, m2c_io_pread, m2c_io_mmap,
-    m2c_io_null;
+    m2c_io_null, m2c_io_sim;
 
 #ifdef __cplusplus
 }

@@ -5,8 +5,6 @@
  * to `done`; a piece is free, ready (to be submitted) or the engine's. */
 #include "io/io_impl.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -106,7 +104,7 @@ static void show_range(const struct m2c_io *io, const struct m2c_io_range *r)
                       &(struct m2c_span){.track = M2C_TRACK_SSD,
                                          .name = r->res < 0 ? "failed read" : "read",
                                          .from_ns = r->start_ns,
-                                         .to_ns = m2c_now_ns(),
+                                         .to_ns = m2c_io_now_ns(io),
                                          .layer = r->layer,
                                          .bytes = moved(io, r)});
 }
@@ -257,7 +255,7 @@ int m2c_io_start_range(struct m2c_io *io, struct m2c_io_range *r, struct m2c_err
     r->sent = 0;
     r->bad_off = 0;
     r->in_flight = 0;
-    r->start_ns = io->cfg.timeline ? m2c_now_ns() : 0;
+    r->start_ns = io->cfg.timeline ? m2c_io_now_ns(io) : 0;
     count_range(io, r);
     if (r->bytes == 0) {
         append(&io->done, &io->done_tail, r);
@@ -286,7 +284,7 @@ static int collect(struct m2c_io *io, int64_t timeout_ns, struct m2c_err *err)
 /* Waits for something to happen, until deadline_ns (0: without end). */
 static int wait_some(struct m2c_io *io, uint64_t deadline_ns, struct m2c_err *err)
 {
-    uint64_t t0 = m2c_now_ns();
+    uint64_t t0 = m2c_io_now_ns(io);
     int64_t left = deadline_ns == 0   ? M2C_IO_FOREVER
                    : deadline_ns > t0 ? (int64_t)(deadline_ns - t0)
                                       : 0;
@@ -298,7 +296,7 @@ static int wait_some(struct m2c_io *io, uint64_t deadline_ns, struct m2c_err *er
         nanosleep(&nap, NULL);
         pump(io);
     }
-    uint64_t t1 = m2c_now_ns();
+    uint64_t t1 = m2c_io_now_ns(io);
     io->count.wait_ns += t1 - t0;
     m2c_timeline_span(io->cfg.timeline,
                       &(struct m2c_span){.track = M2C_TRACK_WAITS,
@@ -327,7 +325,7 @@ int m2c_io_reap_ranges(struct m2c_io *io, struct m2c_io_range **out, unsigned mi
     if (min > max)
         return m2c_fail(err, -EINVAL, "%s: waiting for %u reads, with room for %u",
                         io->path, min, max);
-    uint64_t deadline = timeout_ns > 0 ? m2c_now_ns() + (uint64_t)timeout_ns : 0;
+    uint64_t deadline = timeout_ns > 0 ? m2c_io_now_ns(io) + (uint64_t)timeout_ns : 0;
     int r = 0;
     if (io->in_flight)
         r = collect(io, 0, err);
@@ -344,7 +342,7 @@ int m2c_io_reap_ranges(struct m2c_io *io, struct m2c_io_range **out, unsigned mi
         if (r < 0)
             return r;
         n += take_done(io, out + n, max - n);
-        if (deadline && n < min && m2c_now_ns() >= deadline)
+        if (deadline && n < min && m2c_io_now_ns(io) >= deadline)
             break;
     }
     return (int)n;

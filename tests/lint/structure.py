@@ -6,7 +6,7 @@ from tree import code, find, is_c, is_library, lint, module
 
 FLOORS = {
     "base": 0,
-    "ops": 1, "quant": 1,
+    "ops": 1, "quant": 1, "sim": 1,
     "dev": 2, "io": 2, "policy": 2, "meter": 2, "import": 2, "token": 2,
     "store": 3,
     "tier": 4, "select": 4,
