@@ -4,6 +4,7 @@
  * device is in one of its lists until it is freed, so close leaves nothing. */
 #include "dev/dev_impl.h"
 
+#include "base/clock.h"
 #include "m2c_config.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ static const struct m2c_dev_ops *const registry[] = {
 #if M2C_HAVE_OPENCL
     &m2c_dev_opencl,
 #endif
+    &m2c_dev_sim,
     &m2c_dev_null,
     NULL,
 };
@@ -138,6 +140,24 @@ void m2c_dev_reference_cfg(const struct m2c_dev_cfg *cfg, struct m2c_dev_cfg *ou
 const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev)
 {
     return &dev->info;
+}
+
+struct m2c_machine *m2c_dev_machine(const struct m2c_dev *dev)
+{
+    return dev->ops->machine ? dev->ops->machine(dev) : NULL;
+}
+
+uint64_t m2c_dev_now_ns(const struct m2c_dev *dev)
+{
+    const struct m2c_machine *m = m2c_dev_machine(dev);
+    return m ? m2c_machine_now(m) : m2c_now_ns();
+}
+
+void m2c_dev_host_work(struct m2c_dev *dev, enum m2c_host_work work, uint64_t n)
+{
+    struct m2c_machine *m = m2c_dev_machine(dev);
+    if (m)
+        m2c_machine_work(m, work, n);
 }
 
 uint32_t m2c_dev_seg_neurons(const struct m2c_dev *dev, uint32_t n_neurons)

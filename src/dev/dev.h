@@ -11,6 +11,7 @@
 
 #include "base/plugin.h"
 #include "ops/op.h"
+#include "sim/machine.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -48,6 +49,8 @@ struct m2c_dev_cfg {
                              "batch"; NULL: auto */
     const char *library;  /* cuda: a folder where its libraries are looked for first */
     const char *cache;    /* of compiled kernels: a folder; NULL or "": see progcache.h */
+    const char *profile;     /* sim: the machine's (sim/profile.h) */
+    const char *ssd_profile; /* sim: a file whose SSD it has instead; NULL or "": none */
 };
 
 struct m2c_dev_info {
@@ -62,6 +65,7 @@ struct m2c_dev_info {
     char copies[32];         /* how batches can travel: words for cfg.copy, by blanks */
     bool unified;            /* ops may read PINNED and HOST memory directly */
     bool processor;          /* it is the host's own processor */
+    bool simulated;          /* it computes nothing, and its times are a model's */
 };
 
 /* Registered backends, in probing order, NULL-terminated. */
@@ -76,6 +80,16 @@ M2C_MUST_USE int m2c_dev_open(struct m2c_dev **out, const struct m2c_dev_cfg *cf
                               struct m2c_err *err);
 void m2c_dev_close(struct m2c_dev *dev); /* accepts NULL; everything made from it freed */
 const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev);
+
+/* The machine that a simulated device is part of: what runs beside the device, as
+ * the SSD, must be of the same. NULL where devices are real. */
+struct m2c_machine *m2c_dev_machine(const struct m2c_dev *dev);
+/* The time that everything about this device is measured by: the machine's, or
+ * m2c_now_ns. */
+uint64_t m2c_dev_now_ns(const struct m2c_dev *dev);
+/* The host has done so much work for what runs on the device. Real hosts took their
+ * time for it, on a simulated one this is what time it takes. */
+void m2c_dev_host_work(struct m2c_dev *dev, enum m2c_host_work work, uint64_t n);
 
 /* Ids a segment of the FFN sums (see m2c_ffn_down_args) for a layer of
  * n_neurons: depends on the backend and its ISA alone, never on threads. */

@@ -70,6 +70,9 @@ struct m2c_dev_ops {
     bool (*supports)(const struct m2c_dev *dev, enum m2c_op op, enum m2c_type type);
     /* Never 0. */
     uint32_t (*seg_neurons)(const struct m2c_dev *dev, uint32_t n_neurons);
+
+    /* Optional: the device is real. */
+    struct m2c_machine *(*machine)(const struct m2c_dev *dev);
 };
 
 struct m2c_alloc; /* a live buffer, of dev.c */
@@ -101,7 +104,7 @@ struct m2c_event {
     void *priv;
 };
 
-extern const struct m2c_dev_ops m2c_dev_cpu, m2c_dev_cuda, m2c_dev_null;
+extern const struct m2c_dev_ops m2c_dev_cpu, m2c_dev_cuda, m2c_dev_null, m2c_dev_sim;
 extern const struct m2c_dev_ops m2c_dev_opencl; /* where M2C_HAVE_OPENCL */
 
 /* -EINVAL naming the mandatory hook that a table lacks. */
