@@ -102,8 +102,8 @@ static int put_latency(struct m2c_run *run, const struct decode *d,
     };
     for (size_t i = 0; i < M2C_COUNTOF(rows) && r == 0; i++)
         r = m2c_figure_put(run->figures, rows[i].name, NULL, rows[i].value,
-                           isnan(rows[i].value) ? M2C_UNAVAILABLE : M2C_MEASURED,
-                           "host clock", err);
+                           isnan(rows[i].value) ? M2C_UNAVAILABLE : m2c_run_how(run),
+                           m2c_run_clock(run), err);
     free(t);
     return r;
 }

@@ -104,9 +104,9 @@ int m2c_queue_copy(struct m2c_queue *q, const struct m2c_copy *batch, size_t n,
     }
     if (r < 0 || n == 0)
         return r;
-    const uint64_t start = m2c_now_ns();
+    const uint64_t start = m2c_dev_now_ns(q->dev);
     r = q->dev->ops->copy(q, batch, n, &own);
-    q->dev->count.host_ns += m2c_now_ns() - start;
+    q->dev->count.host_ns += m2c_dev_now_ns(q->dev) - start;
     if (r < 0)
         return result(q, r, "copy", &own, err);
     q->dev->count.copies += n;
@@ -126,9 +126,9 @@ int m2c_queue_launch(struct m2c_queue *q, const struct m2c_call *call,
     r = r < 0 ? r : m2c_call_supported(q->dev, call, err);
     if (r < 0)
         return r;
-    const uint64_t start = m2c_now_ns();
+    const uint64_t start = m2c_dev_now_ns(q->dev);
     r = q->dev->ops->launch(q, call, &own);
-    q->dev->count.host_ns += m2c_now_ns() - start;
+    q->dev->count.host_ns += m2c_dev_now_ns(q->dev) - start;
     if (r < 0)
         return result(q, r, m2c_op_name(call->op), &own, err);
     q->dev->count.launches++;

@@ -92,6 +92,19 @@ static int open_meters(struct m2c_window *w, struct m2c_err *err)
     const struct m2c_settings *cfg = w->run->cfg;
     struct m2c_meter_cfg mc = meter_cfg(cfg);
     const char *want = cfg->meter.sources;
+    struct m2c_machine *machine = m2c_dev_machine(m2c_engine_dev(w->engine));
+    mc.machine = machine;
+    if (machine && strcmp(want, "auto") == 0)
+        want = "sim"; /* what this machine draws is not what that one would */
+    if (machine && strcmp(want, "sim") != 0 && strcmp(want, "none") != 0)
+        return m2c_fail(err, -EINVAL,
+                        "meter.sources = %s is about this machine, and the device is "
+                        "simulated: auto, sim or none",
+                        want);
+    if (machine && cfg->meter.idle_s > 0)
+        return m2c_fail(err, -EINVAL,
+                        "meter.idle_s: a simulated machine does not idle in real time; its "
+                        "profile has its idle power");
     if (strcmp(want, "none") == 0)
         return 0;
     if (strcmp(want, "auto") != 0) {

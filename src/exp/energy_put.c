@@ -43,7 +43,7 @@ static int put_component(const struct put *p, int c)
     int r = put_one(p, "energy", c, known(p, c) ? part->joules / n : NAN, part->how,
                     part->source);
     if (r == 0)
-        r = put_one(p, "energy_err", c, known(p, c) ? part->err_j / n : NAN,
+        r = put_one(p, "energy_err", c, known(p, c) && part->how != M2C_SIMULATED ? part->err_j / n : NAN,
                     M2C_ESTIMATED, part->source);
     return r;
 }
@@ -140,11 +140,11 @@ static int put_carbon(const struct put *p)
     if (r < 0)
         return r;
     describe(&cfg, region, t.names, source);
-    r = put_one(p, "carbon", -1, (g.operational_g + g.embodied_g) / p->n_tokens,
-                M2C_ESTIMATED, source);
+    enum m2c_how how = p->w->run->simulated ? M2C_SIMULATED : M2C_ESTIMATED;
+    r = put_one(p, "carbon", -1, (g.operational_g + g.embodied_g) / p->n_tokens, how,
+                source);
     if (r == 0)
-        r = put_one(p, "carbon_embodied", -1, g.embodied_g / p->n_tokens, M2C_ESTIMATED,
-                    source);
+        r = put_one(p, "carbon_embodied", -1, g.embodied_g / p->n_tokens, how, source);
     return r;
 }
 

@@ -8,6 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A word about the whole record, once, however many experiments of the point say it. */
+static int add_label(struct m2c_run *run, const char *label, struct m2c_err *err)
+{
+    for (size_t i = 0; i < json_array_size(run->labels); i++)
+        if (strcmp(json_string_value(json_array_get(run->labels, i)), label) == 0)
+            return 0;
+    return json_array_append_new(run->labels, json_string(label)) < 0
+               ? m2c_fail(err, -ENOMEM, "record: out of memory")
+               : 0;
+}
+
 /* The class that fitted, which no key says. */
 static int label_class(struct m2c_run *run, const struct m2c_ratio *ratio,
                        struct m2c_err *err)
@@ -17,20 +28,15 @@ static int label_class(struct m2c_run *run, const struct m2c_ratio *ratio,
     while (ratio->share[c] <= 0)
         c++;
     snprintf(label, sizeof label, "fits: %s", m2c_store_layout(run->store)->cls[c].name);
-    for (size_t i = 0; i < json_array_size(run->labels); i++)
-        if (strcmp(json_string_value(json_array_get(run->labels, i)), label) == 0)
-            return 0; /* another experiment of this point was here */
-    return json_array_append_new(run->labels, json_string(label)) < 0
-               ? m2c_fail(err, -ENOMEM, "record: out of memory")
-               : 0;
+    return add_label(run, label, err);
 }
 
 int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
 {
     struct m2c_engine_cfg cfg;
-    int r = m2c_settings_engine(run->cfg, run->store, run->rank, run->mechanism_seed, &cfg,
-                                err);
-    cfg.class_seed = run->workload_seed; /* the same classes at every point */
+    int r = m2c_settings_engine(run->cfg, run->store, run->rank, run->mechanism_seed,
+                                &cfg, err);
+    cfg.class_seed = run->workload_seed;  /* the same classes at every point */
     cfg.source.seed = run->workload_seed; /* and the same sets */
     if (run->timeline && r == 0) {
         char title[96];
@@ -44,7 +50,26 @@ int m2c_run_engine(struct m2c_run *run, struct m2c_engine **out, struct m2c_err 
     if (r == 0)
         r = m2c_engine_open(out, run->store, &cfg, err);
     free(cfg.layer_ratio);
+    if (r < 0)
+        return r;
+    run->simulated = m2c_dev_info(m2c_engine_dev(*out))->simulated;
+    if (run->simulated)
+        r = add_label(run, "simulated", err);
+    if (r < 0) {
+        m2c_engine_close(*out);
+        *out = NULL;
+    }
     return r;
+}
+
+enum m2c_how m2c_run_how(const struct m2c_run *run)
+{
+    return run->simulated ? M2C_SIMULATED : M2C_MEASURED;
+}
+
+const char *m2c_run_clock(const struct m2c_run *run)
+{
+    return run->simulated ? "virtual clock" : "host clock";
 }
 
 int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out, struct m2c_err *err)
@@ -65,9 +90,10 @@ int m2c_run_text(struct m2c_run *run, struct m2c_text *out, struct m2c_err *err)
     if (!c->text.file[0])
         return m2c_fail(err, -EINVAL, "[text] file: no text is named to score");
     if (!run->tok)
-        return m2c_fail(err, -EINVAL, "%s holds no tokenizer", m2c_store_path(run->store));
-    return m2c_text_load(c->text.file, c->text.split, (uint64_t)c->text.tokens, run->tok, out,
-                         err);
+        return m2c_fail(err, -EINVAL, "%s holds no tokenizer",
+                        m2c_store_path(run->store));
+    return m2c_text_load(c->text.file, c->text.split, (uint64_t)c->text.tokens, run->tok,
+                         out, err);
 }
 
 int m2c_run_samples(struct m2c_run *run, const char *name, const double *values, size_t n,
@@ -85,6 +111,7 @@ int m2c_run_samples(struct m2c_run *run, const char *name, const double *values,
 /* Several figures of one source, stopping at the first failure. */
 struct put {
     json_t *figures;
+    enum m2c_how how;
     const char *source;
     struct m2c_err *err;
     int r;
@@ -93,12 +120,15 @@ struct put {
 static void put(struct put *p, const char *name, const char *suffix, double value)
 {
     if (p->r == 0)
-        p->r = m2c_figure_put(p->figures, name, suffix, value,
-                              isfinite(value) ? M2C_MEASURED : M2C_UNAVAILABLE, p->source,
-                              p->err);
+        p->r =
+            m2c_figure_put(p->figures, name, suffix, value,
+                           isfinite(value) ? p->how : M2C_UNAVAILABLE, p->source, p->err);
 }
 
-static double per(double sum, double n) { return n > 0 ? sum / n : NAN; }
+static double per(double sum, double n)
+{
+    return n > 0 ? sum / n : NAN;
+}
 
 /* Packed bytes of the neurons computed, from their counts by class. */
 static double ffn_bytes(const struct m2c_store *s, const uint64_t *active)
@@ -115,7 +145,7 @@ static double ffn_bytes(const struct m2c_store *s, const uint64_t *active)
 
 int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
 {
-    struct put p = {run->figures, "tier counters", err, 0};
+    struct put p = {run->figures, m2c_run_how(run), "tier counters", err, 0};
     const struct m2c_layout *layout = m2c_store_layout(run->store);
     const struct m2c_engine_stats *s = m2c_engine_stats(e);
     struct m2c_tier_counters c;
@@ -158,17 +188,20 @@ int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e, struct m2c_err 
 int m2c_run_put_times(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
 {
     static const char *const names[M2C_N_PHASES] = {
-        [M2C_PHASE_ATTENTION] = "time_attention", [M2C_PHASE_SELECT] = "time_select",
-        [M2C_PHASE_A] = "time_phase_a",           [M2C_PHASE_B] = "time_phase_b",
+        [M2C_PHASE_ATTENTION] = "time_attention",
+        [M2C_PHASE_SELECT] = "time_select",
+        [M2C_PHASE_A] = "time_phase_a",
+        [M2C_PHASE_B] = "time_phase_b",
         [M2C_PHASE_COPY_WAIT] = "time_copy_wait"};
-    struct put p = {run->figures, "events on the compute queue", err, 0};
+    struct put p = {run->figures, m2c_run_how(run), "events on the compute queue", err,
+                    0};
     const struct m2c_engine_stats *s = m2c_engine_stats(e);
     struct m2c_tier_counters c;
     m2c_tier_counters(m2c_engine_tier(e), &c);
     double scale = 1e-9 / (double)s->tokens;
     for (int i = 0; i < M2C_N_PHASES; i++)
         put(&p, names[i], NULL, (double)s->phase_ns[i] * scale);
-    p.source = "host clock";
+    p.source = m2c_run_clock(run);
     struct m2c_dev_counters on_device;
     m2c_engine_device_counts(e, &on_device);
     put(&p, "time_enqueue", NULL, (double)on_device.host_ns * scale);
@@ -194,20 +227,9 @@ static void put_layers(struct put *p, const char *name, const uint64_t *num,
     put(p, name, NULL, per(sum, all));
 }
 
-/* Once, however many experiments of the point say it. */
-static int add_label(struct m2c_run *run, const char *label, struct m2c_err *err)
-{
-    for (size_t i = 0; i < json_array_size(run->labels); i++)
-        if (strcmp(json_string_value(json_array_get(run->labels, i)), label) == 0)
-            return 0;
-    return json_array_append_new(run->labels, json_string(label)) < 0
-               ? m2c_fail(err, -ENOMEM, "record: out of memory")
-               : 0;
-}
-
 int m2c_run_put_selection(struct m2c_run *run, struct m2c_engine *e, struct m2c_err *err)
 {
-    struct put p = {run->figures, "selection", err, 0};
+    struct put p = {run->figures, m2c_run_how(run), "selection", err, 0};
     const struct m2c_layout *layout = m2c_store_layout(run->store);
     const struct m2c_model_cfg *m = m2c_store_cfg(run->store);
     const struct m2c_engine_stats *s = m2c_engine_stats(e);

@@ -34,6 +34,7 @@ struct m2c_run {
     json_t *figures; /* through m2c_figure_put */
     json_t *samples; /* name -> array of numbers */
     json_t *labels;  /* array of words, such as "informed" */
+    bool simulated;  /* set by m2c_run_engine: figures are of a simulated machine */
     void *priv;      /* ops->p.priv_size bytes, zeroed */
 };
 
@@ -91,6 +92,10 @@ M2C_MUST_USE int m2c_run_dense(struct m2c_run *run, struct m2c_engine **out,
 /* The text that [text] names. */
 M2C_MUST_USE int m2c_run_text(struct m2c_run *run, struct m2c_text *out,
                               struct m2c_err *err);
+/* What a time or count of this run is, and the clock that its times are by. */
+enum m2c_how m2c_run_how(const struct m2c_run *run);
+const char *m2c_run_clock(const struct m2c_run *run);
+
 /* Figures about tiers, times and selection, per token, from an engine's sums
  * since its last reset. */
 M2C_MUST_USE int m2c_run_put_tiers(struct m2c_run *run, struct m2c_engine *e,

@@ -22,7 +22,7 @@ struct sweeper {
     const struct m2c_optset *config; /* with axes */
     struct m2c_sweep sweep;
     json_t *identity;
-    char *store_path, *rank_path; /* of what is open */
+    char *model; /* the keys of what is open */
     struct m2c_store *store;
     struct m2c_rank *rank;
     struct m2c_tok *tok;
@@ -67,26 +67,29 @@ static void close_model(struct sweeper *s)
     m2c_tok_close(s->tok);
     m2c_rank_free(s->rank);
     m2c_store_close(s->store);
-    free(s->store_path);
-    free(s->rank_path);
+    free(s->model);
     s->tok = NULL;
     s->rank = NULL;
     s->store = NULL;
-    s->store_path = s->rank_path = NULL;
+    s->model = NULL;
 }
 
 static int open_model(struct sweeper *s, const struct m2c_settings *cfg,
                       struct m2c_err *err)
 {
-    if (s->store && strcmp(s->store_path, cfg->model.path) == 0 &&
-        strcmp(s->rank_path, cfg->model.rank) == 0)
-        return 0;
-    close_model(s);
-    s->store_path = strdup(cfg->model.path);
-    s->rank_path = strdup(cfg->model.rank);
-    if (!s->store_path || !s->rank_path)
+    char *model = NULL;
+    if (asprintf(&model, "%s|%s|%s %s %s %s", cfg->model.path, cfg->model.rank,
+                 cfg->model.synth, cfg->model.layout, cfg->model.arrange,
+                 cfg->model.dense) < 0)
         return m2c_fail(err, -ENOMEM, "out of memory");
-    int r = m2c_store_open(&s->store, cfg->model.path, err);
+    bool same = s->store && strcmp(s->model, model) == 0;
+    if (same) {
+        free(model);
+        return 0;
+    }
+    close_model(s);
+    s->model = model;
+    int r = m2c_settings_store(cfg, &s->store, err);
     if (r < 0)
         return r;
     const struct m2c_model_cfg *m = m2c_store_cfg(s->store);
@@ -153,8 +156,16 @@ static int run_kind(const struct m2c_exp_ops *ops, struct m2c_run *run, struct m
     return r;
 }
 
+/* Of this process; a machine that is simulated has none. */
 static int put_process(struct m2c_run *run, double cached, struct m2c_err *err)
 {
+    if (run->simulated) {
+        int s = m2c_figure_put(run->figures, "rss_peak", NULL, NAN, M2C_UNAVAILABLE,
+                               "simulated", err);
+        return s < 0 ? s
+                     : m2c_figure_put(run->figures, "page_cache", NULL, NAN,
+                                      M2C_UNAVAILABLE, "simulated", err);
+    }
     uint64_t rss = m2c_rss_peak();
     int r = m2c_figure_put(run->figures, "rss_peak", NULL, rss ? (double)rss : NAN,
                            rss ? M2C_MEASURED : M2C_UNAVAILABLE, "VmHWM", err);

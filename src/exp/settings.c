@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "meter/carbon.h"
+#include "ops/preset.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,8 +17,14 @@ int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
     int r = m2c_optset_apply(set, out, err);
     if (r < 0)
         return r;
-    if (out->model.path[0] == 0)
-        return m2c_fail(err, -EINVAL, "[model] path: no model store is named");
+    if (out->model.path[0] == 0 && out->model.synth[0] == 0)
+        return m2c_fail(err, -EINVAL,
+                        "[model] path: no model store is named (nor a shape by synth)");
+    if (out->model.path[0] && out->model.synth[0])
+        return m2c_fail(err, -EINVAL, "[model] path and synth: give one of them");
+    if (out->model.synth[0] && out->model.rank[0])
+        return m2c_fail(err, -EINVAL,
+                        "[model] rank: a shape without weights (synth) has no ranking");
     if (m2c_policy_needs_future(out->hbm.policy))
         return m2c_fail(err, -EINVAL,
                         "[hbm] policy = %s needs to know the next use of every neuron, which "
@@ -43,6 +50,20 @@ int m2c_settings_apply(const struct m2c_optset *set, struct m2c_settings *out,
     if (out->decode.prompt[0] && out->decode.prompt_file[0])
         return m2c_fail(err, -EINVAL, "[decode] prompt and prompt_file: give one of them");
     return 0;
+}
+
+int m2c_settings_store(const struct m2c_settings *s, struct m2c_store **out,
+                       struct m2c_err *err)
+{
+    enum m2c_type dense;
+    if (s->model.synth[0] == 0)
+        return m2c_store_open(out, s->model.path, err);
+    const struct m2c_preset *p = m2c_preset_find(s->model.synth, err);
+    if (!p)
+        return m2c_fail_in(err, -EINVAL, "[model] synth");
+    int r = m2c_type_parse(s->model.dense, &dense);
+    return r < 0 ? m2c_fail(err, r, "[model] dense = %s: no such type", s->model.dense)
+                 : m2c_store_shape(out, &p->cfg, s->model.layout, s->model.arrange, dense, err);
 }
 
 static uint64_t resolve(const struct m2c_size *s, uint64_t whole)
@@ -177,7 +198,9 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
                 .gemm = s->device.gemm,
                 .copy = s->device.copy,
                 .library = s->device.library,
-                .cache = s->device.cache},
+                .cache = s->device.cache,
+                .profile = s->device.profile,
+                .ssd_profile = s->ssd.profile},
         .tier = {.hbm_bytes = resolve(&s->hbm.bytes, units),
                  .hbm_policy = s->hbm.policy,
                  .seed = seed,

@@ -22,10 +22,10 @@ struct m2c_settings {
         int64_t seed, repeat, warmup;
     } experiment;
     struct {
-        const char *path, *rank;
+        const char *path, *rank, *synth, *layout, *arrange, *dense;
     } model;
     struct {
-        const char *backend, *platform, *isa, *gemm, *copy, *library, *cache;
+        const char *backend, *platform, *isa, *gemm, *copy, *library, *cache, *profile;
         int64_t index, threads;
         uint64_t bytes, max_alloc;
     } device;
@@ -41,7 +41,7 @@ struct m2c_settings {
         int64_t fixed_layers;
     } dram;
     struct {
-        const char *engine;
+        const char *engine, *profile;
         bool direct;
         int64_t queue_depth, lookahead, retries;
         uint64_t chunk;
@@ -123,6 +123,10 @@ M2C_MUST_USE int m2c_settings_apply(const struct m2c_optset *set, struct m2c_set
 M2C_MUST_USE int m2c_settings_layers(const char *text, const struct m2c_ratio *ratio,
                                      uint32_t layers, uint32_t n_classes,
                                      struct m2c_ratio **out, struct m2c_err *err);
+
+/* Opens the store of model.path, or makes the shape of model.synth. */
+M2C_MUST_USE int m2c_settings_store(const struct m2c_settings *s, struct m2c_store **out,
+                                    struct m2c_err *err);
 
 /* What the engine gets, for this store: percentages become bytes (of all FFN
  * neurons at the store's widest class, as they lie in units or in DRAM),

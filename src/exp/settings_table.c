@@ -8,7 +8,7 @@
 #define AT(field) offsetof(struct m2c_settings, field)
 
 static const char *const auto_word[] = {"auto", NULL};
-static const char *const backends[] = {"cpu", "cuda", "opencl", "null", NULL};
+static const char *const backends[] = {"cpu", "cuda", "opencl", "sim", "null", NULL};
 static const char *const isas[] = {"auto", "c", "avx2", "avx512", "vector", "team",
                                    NULL};
 static const char *const gemms[] = {"auto", "own", "blas", NULL};
@@ -18,7 +18,7 @@ static const char *const policies[] = {
     "atu",  "lru",     "random",    "fifo", "clock", "sieve",  "lfu",    "lfuda",  "2q",
     "arc",  "s3-fifo", "w-tinylfu", "gdsf", "score", "window", "static", "none",
     "belady", "min", NULL};
-static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", NULL};
+static const char *const engines[] = {"libaio", "io_uring", "pread", "mmap", "sim", NULL};
 static const char *const verify_words[] = {"always", "first", "never", NULL};
 static const char *const selectors[] = {"oracle", "prev", "static", "all",
                                         "rrr",    "mlp",  "gate",   "synthetic", "trace", NULL};
@@ -30,8 +30,11 @@ static const char *const systems[] = {"m2cache",      "dense-resident", "fit-res
                                       "dense-stream", "mp-only",        "cache-only",
                                       "hot-static",   "window",         NULL};
 static const char *const meters[] = {"auto", "rapl",  "nvml", "hwmon",
-                                     "wall", "model", "none", NULL};
+                                     "wall", "model", "sim",  "none", NULL};
 static const char *const carbon_models[] = {"paper", "measured", NULL};
+static const char *const layouts[] = {"planes", "copies", NULL};
+static const char *const arranges[] = {"part", "neuron", NULL};
+static const char *const dense_types[] = {"f32", "f16", "i8", "i4", NULL};
 
 const struct m2c_opt m2c_settings_table[] = {
     {.section = "experiment", .key = "kinds", .type = M2C_OPT_STR,
@@ -54,6 +57,19 @@ const struct m2c_opt m2c_settings_table[] = {
      .def = "", .readers = "all", .help = "the model store (*.h5)"},
     {.section = "model", .key = "rank", .type = M2C_OPT_STR, .offset = AT(model.rank),
      .def = "", .readers = "all", .help = "the rank file, for selectors that need one"},
+    {.section = "model", .key = "synth", .type = M2C_OPT_STR, .offset = AT(model.synth),
+     .def = "", .readers = "decode",
+     .help = "instead of path: the shape of a known model, without weights, for backend sim: "
+             "7b, 13b, 40b-falcon, 70b ..."},
+    {.section = "model", .key = "layout", .type = M2C_OPT_NAME, .offset = AT(model.layout),
+     .def = "planes", .choices = layouts, .readers = "decode",
+     .help = "of a shape (synth): how precisions are stored; stores say it themselves"},
+    {.section = "model", .key = "arrange", .type = M2C_OPT_NAME, .offset = AT(model.arrange),
+     .def = "part", .choices = arranges, .readers = "decode",
+     .help = "of a shape (synth): how parts lie on the SSD"},
+    {.section = "model", .key = "dense", .type = M2C_OPT_NAME, .offset = AT(model.dense),
+     .def = "f16", .choices = dense_types, .readers = "decode",
+     .help = "of a shape (synth): class of the dense matrices, which stay on the device"},
 
     {.section = "device", .key = "backend", .type = M2C_OPT_NAME,
      .offset = AT(device.backend), .def = "cpu", .choices = backends, .readers = "all",
@@ -92,6 +108,9 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "device", .key = "cache", .type = M2C_OPT_STR, .offset = AT(device.cache),
      .def = "", .readers = "all",
      .help = "folder of compiled kernels; empty: $XDG_CACHE_HOME/m2c or ~/.cache/m2c"},
+    {.section = "device", .key = "profile", .type = M2C_OPT_STR,
+     .offset = AT(device.profile), .def = "", .readers = "all",
+     .help = "sim: the machine that is simulated, as configs/devices/m40.ini"},
 
     {.section = "kv", .key = "dtype", .type = M2C_OPT_NAME, .offset = AT(kv.dtype),
      .def = "f32", .choices = kv_types, .readers = "all", .help = "type of the KV cache"},
@@ -114,6 +133,9 @@ const struct m2c_opt m2c_settings_table[] = {
     {.section = "ssd", .key = "engine", .type = M2C_OPT_NAME, .offset = AT(ssd.engine),
      .def = "libaio", .choices = engines, .readers = "all",
      .help = "how the store is read; mmap: through the page cache only (direct = off)"},
+    {.section = "ssd", .key = "profile", .type = M2C_OPT_STR, .offset = AT(ssd.profile),
+     .def = "", .readers = "all",
+     .help = "sim: a file whose [ssd] stands for the one of device.profile"},
     {.section = "ssd", .key = "direct", .type = M2C_OPT_BOOL, .offset = AT(ssd.direct),
      .def = "on", .readers = "all", .help = "O_DIRECT: past the page cache"},
     {.section = "ssd", .key = "queue_depth", .type = M2C_OPT_INT,

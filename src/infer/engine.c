@@ -152,6 +152,9 @@ static int prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n, boo
 int m2c_engine_prefill(struct m2c_engine *e, const uint32_t *tokens, uint32_t n,
                        bool dense, const float **logits, struct m2c_err *err)
 {
+    if (logits && m2c_dev_info(e->dev)->simulated)
+        return m2c_fail(err, -ENOTSUP, "%s computes nothing: it has no logits to score or sample",
+                        m2c_dev_info(e->dev)->name);
     int r = prefill(e, tokens, n, dense, logits ? LOGITS : NOTHING, err);
     if (logits)
         *logits = e->logits_host->host;

@@ -252,6 +252,48 @@ static int check_classes(const struct m2c_engine *e, struct m2c_err *err)
     return r;
 }
 
+/* What the rest leaves of a device that is too small; 0 if nothing. */
+static uint64_t room_for_units(const struct m2c_engine *e)
+{
+    uint64_t rest = e->plan.device_bytes - e->plan.tier.hbm_bytes;
+    uint64_t all = m2c_dev_info(e->dev)->mem_bytes;
+    return rest < all ? all - rest : 0;
+}
+
+/* What cannot be had from a device that computes nothing, and what it needs. */
+static int check_simulated(struct m2c_engine *e, struct m2c_err *err)
+{
+    const struct m2c_dev_info *dev = m2c_dev_info(e->dev);
+    const char *kind = e->cfg.selector;
+    if (!dev->simulated)
+        return m2c_store_has_weights(e->store)
+                   ? 0
+                   : m2c_fail(err, -EINVAL,
+                              "model.synth = a shape without weights: only a simulated device "
+                              "(device.backend = sim) can do with that");
+    if (e->cfg.truth || m2c_selector_informed(e->selector))
+        return m2c_fail(err, -EINVAL,
+                        "selector.kind = %s needs true activations, which %s does not compute; "
+                        "take one that does without: synthetic, static, all",
+                        kind, dev->name);
+    if (m2c_selector_predicted(e->selector))
+        return m2c_fail(err, -EINVAL,
+                        "selector.kind = %s chooses by scores that %s does not compute; take "
+                        "synthetic, static, all",
+                        kind, dev->name);
+    e->cfg.tier.io.machine = m2c_dev_machine(e->dev);
+    if (!dev->unified && e->plan.device_bytes > dev->mem_bytes)
+        return m2c_fail(err, -ENOSPC,
+                        "%s has %" PRIu64 " bytes: dense weights %" PRIu64 ", KV %" PRIu64
+                        ", units %" PRIu64 ", scratch %" PRIu64 " and predictor %" PRIu64
+                        " need %" PRIu64 "; hbm.bytes = %" PRIu64 " would fit",
+                        dev->name, dev->mem_bytes, e->plan.dense_bytes, e->plan.kv_bytes,
+                        e->plan.tier.hbm_bytes, e->plan.scratch_bytes,
+                        e->plan.predictor_bytes, e->plan.device_bytes,
+                        room_for_units(e));
+    return 0;
+}
+
 static int open_parts(struct m2c_engine *e, struct m2c_err *err)
 {
     const struct m2c_model_cfg *m = e->model;
@@ -276,6 +318,9 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
         r = check_classes(e, err);
     if (r == 0)
         r = m2c_queue_open(e->dev, "compute", &e->queue, err);
+    if (r < 0)
+        return r;
+    r = check_simulated(e, err);
     if (r < 0)
         return r;
     e->seg_neurons = m2c_dev_seg_neurons(e->dev, m->hidden);

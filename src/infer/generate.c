@@ -2,8 +2,6 @@
 /* Sampling and the generation loop. */
 #include "infer/generate.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -104,8 +102,9 @@ static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
                 struct m2c_sampler *sampler, struct m2c_generate_result *out,
                 struct m2c_err *err)
 {
+    const struct m2c_dev *dev = m2c_engine_dev(e);
     uint32_t token = 0;
-    uint64_t last = m2c_now_ns();
+    uint64_t last = m2c_dev_now_ns(dev);
     int r = 0;
     if (cfg->n_new == 0)
         return m2c_engine_prefill(e, cfg->prompt, cfg->n_prompt, cfg->dense_prefill, NULL,
@@ -118,7 +117,7 @@ static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
                        first && cfg->dense_prefill, &token, err);
         if (r < 0)
             break;
-        uint64_t took = m2c_now_ns() - last;
+        uint64_t took = m2c_dev_now_ns(dev) - last;
         if (out->n_new == 0) {
             out->prefill_ns = took;
         } else {
@@ -128,7 +127,7 @@ static int step(struct m2c_engine *e, const struct m2c_generate_cfg *cfg,
         out->n_new++;
         if (cfg->token)
             r = cfg->token(cfg->ctx, token, err);
-        last = m2c_now_ns();
+        last = m2c_dev_now_ns(dev);
         if ((int64_t)token == cfg->eos)
             break;
     }

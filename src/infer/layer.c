@@ -2,8 +2,6 @@
 /* One layer: attention, and the FFN through selector and tiers. */
 #include "infer/show.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 
 static int launch(struct m2c_engine *e, const struct m2c_call *call, struct m2c_err *err)
@@ -138,7 +136,8 @@ static int run_wave(struct m2c_engine *e, const struct m2c_wave *w, uint32_t row
         r = m2c_engine_mark(e, M2C_PHASE_A, err);
     if (r == 0 && w->n_hits < w->n) {
         struct m2c_event *arrived = NULL;
-        uint64_t t0 = m2c_now_ns();
+        uint64_t t0 = m2c_dev_now_ns(e->dev);
+        m2c_dev_host_work(e->dev, M2C_HOST_MOVE, w->n - w->n_hits);
         r = m2c_tier_fetch(e->tier, &arrived, err);
         e->stats.tier_host_ns += m2c_show_host(e, M2C_TRACK_TIERS, "fetch", e->layer, t0);
         if (r == 0)
@@ -185,7 +184,7 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
 {
     const float *truth = NULL;
     int r = 0;
-    uint64_t t0 = m2c_now_ns();
+    uint64_t t0 = m2c_dev_now_ns(e->dev);
     if (e->predict)
         r = m2c_predict_from(e->predict, l, e->xn, err);
     if (r == 0 && e->shadow) {
@@ -198,6 +197,8 @@ static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,
     e->stats.shadow_ns += shadow_ns;
     if (r == 0)
         r = pick(e, l, truth, n, err);
+    if (!e->predict)
+        m2c_dev_host_work(e->dev, M2C_HOST_SCORE, e->model->hidden);
     e->stats.select_host_ns += m2c_show_host(e, M2C_TRACK_SELECTION, "pick", l, t1);
     if (r == 0 && e->watch && truth) {
         r = fetch_x(e, err);
@@ -256,18 +257,19 @@ int m2c_engine_ffn(struct m2c_engine *e, uint32_t l, uint32_t rows, bool dense,
                                               .dim = e->model->dim,
                                               .segments = e->segments};
     r = r < 0 ? r : launch(e, &zero, err);
-    uint64_t t0 = m2c_now_ns();
+    uint64_t t0 = m2c_dev_now_ns(e->dev);
     r = r < 0 ? r : m2c_tier_begin(e->tier, l, e->wants, n, err);
     while (r == 0) {
         struct m2c_wave w;
         int more = m2c_tier_wave(e->tier, &w, err);
+        m2c_dev_host_work(e->dev, M2C_HOST_WANT, more > 0 ? w.n : 0);
         e->stats.tier_host_ns += m2c_show_host(e, M2C_TRACK_TIERS, "place", e->layer, t0);
         if (more <= 0) {
             r = more;
             break;
         }
         r = run_wave(e, &w, rows, err);
-        t0 = m2c_now_ns();
+        t0 = m2c_dev_now_ns(e->dev);
     }
     r = r < 0 ? r : launch(e, &sum, err);
     return r < 0 ? r : m2c_engine_mark(e, M2C_PHASE_B, err);

@@ -10,11 +10,11 @@ int m2c_show_open(struct m2c_engine *e, struct m2c_err *err)
     e->timeline = e->cfg.tier.io.timeline;
     if (!e->timeline)
         return 0;
-    before = m2c_now_ns();
+    before = m2c_dev_now_ns(e->dev);
     int r = m2c_queue_record(e->queue, &ev, err);
     if (r == 0)
         r = m2c_event_wait(ev, &device, err);
-    after = m2c_now_ns();
+    after = m2c_dev_now_ns(e->dev);
     m2c_event_free(ev);
     if (r < 0)
         return r;
@@ -26,7 +26,7 @@ int m2c_show_open(struct m2c_engine *e, struct m2c_err *err)
 uint64_t m2c_show_host(const struct m2c_engine *e, enum m2c_track track, const char *name,
                        uint32_t layer, uint64_t from_ns)
 {
-    uint64_t now = m2c_now_ns();
+    uint64_t now = m2c_dev_now_ns(e->dev);
     m2c_timeline_span(e->timeline, &(struct m2c_span){.track = track,
                                                       .name = name,
                                                       .from_ns = from_ns,

@@ -4,7 +4,6 @@
 #ifndef M2C_INFER_SHOW_H
 #define M2C_INFER_SHOW_H
 
-#include "base/clock.h"
 #include "infer/engine_impl.h"
 
 /* Compares the clocks of device and host: a time of the device plus
@@ -14,7 +13,7 @@ M2C_MUST_USE int m2c_show_open(struct m2c_engine *e, struct m2c_err *err);
 /* For spans that nothing else measures. */
 static inline uint64_t m2c_show_now(const struct m2c_engine *e)
 {
-    return e->timeline ? m2c_now_ns() : 0;
+    return e->timeline ? m2c_dev_now_ns(e->dev) : 0;
 }
 
 /* A span of the host that ends now, on the timeline or not; returns its length. */

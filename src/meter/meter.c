@@ -15,7 +15,8 @@
 /* Those that measure come first. */
 static const struct m2c_meter_ops *const registry[] = {
     &m2c_meter_rapl, &m2c_meter_nvml,  &m2c_meter_hwmon,
-    &m2c_meter_wall, &m2c_meter_model, &m2c_meter_null,
+    &m2c_meter_wall, &m2c_meter_sim,   &m2c_meter_model,
+    &m2c_meter_null,
     NULL,
 };
 
@@ -123,6 +124,8 @@ uint64_t m2c_meter_window_ns(const struct m2c_meter *m)
 
 uint64_t m2c_meter_now(const struct m2c_meter *m)
 {
+    if (m->ops->virtual_time && m->cfg.machine)
+        return m2c_machine_now(m->cfg.machine);
     const struct m2c_meter_clock *c = m->cfg.clock;
     return c ? c->now(c->ctx) : m2c_now_ns();
 }

@@ -12,6 +12,7 @@
 
 #include "base/how.h"
 #include "base/plugin.h"
+#include "sim/machine.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -52,6 +53,7 @@ struct m2c_meter_cfg {
     double cpu_idle_w; /* the package */
     double dram_w_per_gib, dram_j_per_gb, ssd_w, ssd_j_per_gb;
     double gpu_w; /* 0: a GPU is not estimated */
+    struct m2c_machine *machine; /* of the sim meter, borrowed; NULL: all is real */
     /* of the null meter: the Nth reading fails; 0: none */
     unsigned fail_nth;
     const struct m2c_meter_clock *clock; /* borrowed; NULL: the machine's */
@@ -66,7 +68,7 @@ struct m2c_load {
 };
 
 struct m2c_reading {
-    uint64_t at_ns;                     /* CLOCK_MONOTONIC */
+    uint64_t at_ns;                     /* CLOCK_MONOTONIC, or the machine's time */
     uint64_t wall_ns;                   /* since 1970, UTC */
     uint64_t uj[M2C_N_COMPONENTS];      /* since open, wrap-around undone; 0 if unknown */
     enum m2c_how how[M2C_N_COMPONENTS]; /* what uj is */

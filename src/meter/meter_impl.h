@@ -14,6 +14,7 @@ struct m2c_meter_ops {
     struct m2c_plugin p;
     enum m2c_how how; /* of every component that it knows */
     bool needs_load;
+    bool virtual_time; /* of cfg.machine */
     uint64_t tick_ns;
     /* Mandatory but close. open fills m->source and, where counters wrap,
      * m->max_gap_ns. */
@@ -56,7 +57,7 @@ M2C_MUST_USE int m2c_meter_check(const struct m2c_meter_ops *const *meters,
                                  struct m2c_err *err);
 
 extern const struct m2c_meter_ops m2c_meter_rapl, m2c_meter_nvml, m2c_meter_hwmon,
-    m2c_meter_wall, m2c_meter_model, m2c_meter_null;
+    m2c_meter_wall, m2c_meter_sim, m2c_meter_model, m2c_meter_null;
 
 #ifdef __cplusplus
 }

@@ -50,6 +50,14 @@ M2C_MUST_USE int m2c_store_open(struct m2c_store **out, const char *path,
                                 struct m2c_err *err);
 void m2c_store_close(struct m2c_store *s); /* accepts NULL */
 
+/* A store without a file: what one of this model, layout (copies, planes),
+ * arrangement (part, neuron) and type of dense matrices would be. Its extents lie
+ * where a file would have them; reading its weights fails with -ENODATA. */
+M2C_MUST_USE int m2c_store_shape(struct m2c_store **out, const struct m2c_model_cfg *cfg,
+                                 const char *layout, const char *arrange,
+                                 enum m2c_type dense, struct m2c_err *err);
+bool m2c_store_has_weights(const struct m2c_store *s);
+
 const char *m2c_store_path(const struct m2c_store *s);
 const struct m2c_model_cfg *m2c_store_cfg(const struct m2c_store *s);
 const struct m2c_layout *m2c_store_layout(const struct m2c_store *s);

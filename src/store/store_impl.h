@@ -36,6 +36,9 @@ static inline bool m2c_dense_type_ok(enum m2c_type type)
     return type == M2C_F32 || type == M2C_F16 || type == M2C_I8 || type == M2C_I4;
 }
 
+/* -ENODATA: what reads payload answers this for a shape. */
+int m2c_store_no_weights(const struct m2c_store *s, struct m2c_err *err);
+
 /* The type of a payload dataset's elements on disk, and its shape: returns
  * the rank (2 or 3). */
 int m2c_dset_shape(const struct m2c_plan *p, const struct m2c_dset *d,

@@ -37,6 +37,8 @@ int m2c_store_check(const struct m2c_store *s, uint32_t layer, uint32_t extent,
     if (!m2c_range_ok(first, n, rows))
         return m2c_fail(err, -EINVAL, "%s: records %u to %" PRIu64 " of %" PRIu64,
                         s->path, first, (uint64_t)first + n, rows);
+    if (!m2c_store_has_weights(s))
+        return m2c_store_no_weights(s, err);
     const unsigned char *p = records;
     for (uint64_t i = 0; i < (uint64_t)n * d->block_sums; i++) {
         uint64_t at;
@@ -73,6 +75,8 @@ int m2c_store_read_dense(const struct m2c_store *s, enum m2c_tensor_kind kind,
         return m2c_fail(err, -ENOENT, "%s: has no tensor '%s' in layer %u", s->path,
                         m2c_tensor_kind_name(kind), layer);
     const struct m2c_dset *d = &s->plan.dset[2 * i];
+    if (!m2c_store_has_weights(s))
+        return m2c_store_no_weights(s, err);
     int rc = read_checked(s, d, codes, err);
     if (!rc && d[1].bytes)
         rc = read_checked(s, d + 1, scales, err);

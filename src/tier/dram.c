@@ -89,7 +89,7 @@ int m2c_dram_open(struct m2c_dram **out, struct m2c_dev *dev,
     d->parts = plan->parts;
     d->extents = m2c_tier_extents(store, plan->parts);
     d->block_bytes = plan->block_bytes;
-    d->verify = cfg->verify;
+    d->verify = cfg->io.machine ? M2C_VERIFY_NEVER : cfg->verify; /* no bytes come */
     size_t off = 0;
     for (uint32_t x = 0; x < m2c_store_extents(store); x++) {
         struct m2c_store_range r;

@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* Keys of [device] by which one device, or its kernels, differ from another. */
-static const char *const keys[] = {"backend", "platform", "index", "isa",
-                                   "gemm",    "copy",     "library", "cache"};
+static const char *const keys[] = {"backend", "platform", "index",   "isa",  "gemm",
+                                   "copy",    "library",  "profile", "cache"};
 
 static const char *value(const struct m2c_optset *set, const char *key)
 {
@@ -24,9 +24,11 @@ static bool same_device(const struct m2c_optset *a, const struct m2c_optset *b)
     for (size_t i = 0; i < M2C_COUNTOF(keys); i++)
         if (strcmp(value(a, keys[i]), value(b, keys[i])) != 0)
             return false;
-    return true;
+    return strcmp(m2c_optset_get(a, "ssd", "profile"),
+                  m2c_optset_get(b, "ssd", "profile")) == 0;
 }
 
+/* A simulated device says so, before anything else does, and computes nothing. */
 static int test(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
 {
     struct m2c_dev *dev = NULL;
@@ -37,9 +39,16 @@ static int test(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
                               .copy = value(set, "copy"),
                               .library = value(set, "library"),
                               .cache = value(set, "cache"),
+                              .profile = value(set, "profile"),
+                              .ssd_profile = m2c_optset_get(set, "ssd", "profile"),
+                              .profile = value(set, "profile"),
+                              .ssd_profile = m2c_optset_get(set, "ssd", "profile"),
                               .index = (int)strtol(value(set, "index"), NULL, 10)};
     int r = m2c_dev_open(&dev, &cfg, err);
-    if (r == 0 && strcmp(cfg.backend, "null") != 0) /* which computes nothing */
+    bool simulated = r == 0 && m2c_dev_info(dev)->simulated;
+    if (simulated)
+        printf("SIMULATED, nothing is measured: %s\n", m2c_dev_info(dev)->name);
+    if (r == 0 && !simulated && strcmp(cfg.backend, "null") != 0) /* computes nothing */
         r = m2c_dev_selftest(dev, err);
     *wrong = r < 0 && dev;
     m2c_dev_close(dev);
@@ -47,7 +56,8 @@ static int test(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
 }
 
 /* Devices are few, however many points there are. */
-static bool is_new(const struct m2c_sweep *s, uint32_t i, const uint32_t *seen, uint32_t n)
+static bool is_new(const struct m2c_sweep *s, uint32_t i, const uint32_t *seen,
+                   uint32_t n)
 {
     for (uint32_t k = 0; k < n; k++)
         if (same_device(s->point[i].set, s->point[seen[k]].set))

@@ -48,7 +48,7 @@ int m2c_session_open(struct m2c_session *s, const char *model,
         s->config_fault = true;
         return r;
     }
-    r = m2c_store_open(&s->store, model, err);
+    r = m2c_settings_store(&s->cfg, &s->store, err);
     if (r < 0)
         return r;
     const struct m2c_model_cfg *m = m2c_store_cfg(s->store);
