@@ -116,7 +116,8 @@ static void test_other_ssd(void **state)
 /* The profiles that m2c ships are whole. */
 static void test_shipped(void **state)
 {
-    static const char *const names[] = {"m40"};
+    static const char *const names[] = {"m40",  "rtx3090",   "rtx4090",
+                                        "h100", "rx7900xtx", "arc_a770"};
     (void)state;
     for (size_t i = 0; i < M2C_COUNTOF(names); i++) {
         char path[600];
