@@ -8,6 +8,7 @@
  * figures are of the new tokens after the first: prefill is in TTFT alone. */
 #include "experiments/experiments.h"
 
+#include "base/clock.h"
 #include "exp/energy.h"
 #include "infer/generate.h"
 
@@ -22,6 +23,7 @@ struct decode {
     struct m2c_generate_cfg gen;
     struct m2c_run *run;
     struct m2c_window *energy;
+    uint64_t real_ns; /* the host's clock where the decoded tokens begin */
     bool timed;
 };
 
@@ -37,6 +39,7 @@ static int on_token(void *ctx, uint32_t token, struct m2c_err *err)
         return 0;
     }
     m2c_engine_stats_reset(d->engine);
+    d->real_ns = m2c_now_ns();
     return m2c_window_start(d->energy, err);
 }
 
@@ -108,15 +111,37 @@ static int put_latency(struct m2c_run *run, const struct decode *d,
     return r;
 }
 
+/* How fast the simulation was; the one thing about it that is measured. */
+static int put_real(struct m2c_run *run, const struct decode *d, uint64_t start_ns,
+                    struct m2c_err *err)
+{
+    struct m2c_tier_counters c;
+    uint64_t now = m2c_now_ns(), n = 0;
+    double wall = (double)(now - start_ns) * 1e-9, decode = (double)(now - d->real_ns) * 1e-9;
+    m2c_tier_counters(m2c_engine_tier(d->engine), &c);
+    for (unsigned k = 0; k < M2C_MAX_CLASSES; k++)
+        n += c.accesses[k];
+    int r = m2c_figure_put(run->figures, "sim_wall", NULL, wall, M2C_MEASURED, "host clock",
+                           err);
+    double rate = d->real_ns && decode > 0 ? (double)n / decode : NAN;
+    return r < 0 ? r
+                 : m2c_figure_put(run->figures, "sim_accesses_s", NULL, rate,
+                                  isnan(rate) ? M2C_UNAVAILABLE : M2C_MEASURED, "host clock",
+                                  err);
+}
+
 static int step(struct m2c_run *run, struct m2c_err *err)
 {
     struct decode *d = run->priv;
     struct m2c_generate_result g;
+    uint64_t start_ns = m2c_now_ns();
     d->timed = true;
     int r = m2c_generate(d->engine, &d->gen, &g, err);
     if (r < 0)
         return r;
     r = m2c_window_put(d->energy, g.n_new - 1, err);
+    if (r == 0 && run->simulated)
+        r = put_real(run, d, start_ns, err);
     if (r == 0)
         r = put_latency(run, d, &g, err);
     if (r == 0)

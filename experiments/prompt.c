@@ -6,6 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A shape has no tokenizer, and no token means anything: as many as are asked for. */
+static int blank_prompt(struct m2c_run *run, uint32_t **out, uint32_t *n, struct m2c_err *err)
+{
+    const struct m2c_settings *c = run->cfg;
+    if (c->decode.prompt[0] || c->decode.prompt_file[0])
+        return m2c_fail(err, -EINVAL,
+                        "%s has no tokenizer: give decode.prompt_tokens, and no prompt",
+                        m2c_store_path(run->store));
+    *n = (uint32_t)c->decode.prompt_tokens + 1; /* BOS comes first, as ever */
+    *out = calloc(*n, sizeof **out);
+    return *out ? 0 : m2c_fail(err, -ENOMEM, "prompt: out of memory");
+}
+
 int m2c_exp_prompt(struct m2c_run *run, uint32_t **out, uint32_t *n_out,
                    struct m2c_err *err)
 {
@@ -15,6 +28,8 @@ int m2c_exp_prompt(struct m2c_run *run, uint32_t **out, uint32_t *n_out,
     char *text = NULL;
     size_t bytes = 0;
     int r = 0;
+    if (!m2c_store_has_weights(run->store))
+        return blank_prompt(run, out, n_out, err);
     if (bos < 0)
         return m2c_fail(err, -EINVAL, "the model names no BOS token to start with");
     if ((c->decode.prompt[0] || c->decode.prompt_file[0]) && !run->tok)

@@ -219,7 +219,7 @@ const struct m2c_opt m2c_settings_table[] = {
      .help = "text from which each repetition draws its prompt"},
     {.section = "decode", .key = "prompt_tokens", .type = M2C_OPT_INT,
      .offset = AT(decode.prompt_tokens), .def = "64", .min = 1, .max = 1048576,
-     .unit = "tokens", .readers = "decode", .help = "length of a prompt from prompt_file"},
+     .unit = "tokens", .readers = "decode", .help = "length of a prompt from prompt_file, or for a shape (synth)"},
     {.section = "decode", .key = "new_tokens", .type = M2C_OPT_INT,
      .offset = AT(decode.new_tokens), .def = "64", .min = 1, .max = 1048576,
      .unit = "tokens", .readers = "decode", .help = "tokens generated"},

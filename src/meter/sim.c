@@ -3,8 +3,8 @@
  *
  * The card draws its idle power always; what computing adds, while its kernels run;
  * what copying adds, while an engine copies. Both at once add both: the board's
- * limit is not modelled. A thread that waits for a device spins, as m2c's does, so
- * the processor has one busy thread throughout. */
+ * limit is not modelled. One thread of the host is busy while it works, and idle while
+ * it waits, as m2c's is, which spins for microseconds only. */
 #include "meter/meter_impl.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ static int read_sim(struct m2c_meter *m, const struct m2c_load *load,
     double gib = (double)p->host.memory / 1073741824.0;
     (void)load;
     (void)err;
-    put(out, M2C_CPU, (p->power.cpu_idle + p->power.cpu_busy) * s);
+    put(out, M2C_CPU, p->power.cpu_idle * s + p->power.cpu_busy * (double)use->host_ns * 1e-9);
     put(out, M2C_DRAM, p->power.dram_w_per_gib * gib * s);
     put(out, M2C_SSD,
         p->ssd.idle_w * s + (p->ssd.busy_w - p->ssd.idle_w) * (double)use->ssd_ns * 1e-9);
