@@ -23,7 +23,7 @@ struct decode {
     struct m2c_generate_cfg gen;
     struct m2c_run *run;
     struct m2c_window *energy;
-    uint64_t real_ns; /* the host's clock where the decoded tokens begin */
+    uint64_t cpu_ns; /* of the thread, where the decoded tokens begin */
     bool timed;
 };
 
@@ -39,7 +39,7 @@ static int on_token(void *ctx, uint32_t token, struct m2c_err *err)
         return 0;
     }
     m2c_engine_stats_reset(d->engine);
-    d->real_ns = m2c_now_ns();
+    d->cpu_ns = m2c_thread_ns();
     return m2c_window_start(d->energy, err);
 }
 
@@ -116,18 +116,19 @@ static int put_real(struct m2c_run *run, const struct decode *d, uint64_t start_
                     struct m2c_err *err)
 {
     struct m2c_tier_counters c;
-    uint64_t now = m2c_now_ns(), n = 0;
-    double wall = (double)(now - start_ns) * 1e-9, decode = (double)(now - d->real_ns) * 1e-9;
+    uint64_t n = 0;
+    double wall = (double)(m2c_now_ns() - start_ns) * 1e-9;
+    double cpu = (double)(m2c_thread_ns() - d->cpu_ns) * 1e-9;
     m2c_tier_counters(m2c_engine_tier(d->engine), &c);
     for (unsigned k = 0; k < M2C_MAX_CLASSES; k++)
         n += c.accesses[k];
     int r = m2c_figure_put(run->figures, "sim_wall", NULL, wall, M2C_MEASURED, "host clock",
                            err);
-    double rate = d->real_ns && decode > 0 ? (double)n / decode : NAN;
+    double rate = d->cpu_ns && cpu > 0 ? (double)n / cpu : NAN;
     return r < 0 ? r
                  : m2c_figure_put(run->figures, "sim_accesses_s", NULL, rate,
-                                  isnan(rate) ? M2C_UNAVAILABLE : M2C_MEASURED, "host clock",
-                                  err);
+                                  isnan(rate) ? M2C_UNAVAILABLE : M2C_MEASURED,
+                                  "CPU time of the thread", err);
 }
 
 static int step(struct m2c_run *run, struct m2c_err *err)

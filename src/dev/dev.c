@@ -147,6 +147,15 @@ struct m2c_machine *m2c_dev_machine(const struct m2c_dev *dev)
     return dev->ops->machine ? dev->ops->machine(dev) : NULL;
 }
 
+bool m2c_dev_is_simulated(const struct m2c_dev_cfg *cfg)
+{
+    for (size_t i = 0; registry[i]; i++) {
+        if (strcmp(registry[i]->p.name, cfg->backend) == 0)
+            return registry[i]->machine != NULL;
+    }
+    return false;
+}
+
 uint64_t m2c_dev_now_ns(const struct m2c_dev *dev)
 {
     const struct m2c_machine *m = m2c_dev_machine(dev);

@@ -84,6 +84,8 @@ const struct m2c_dev_info *m2c_dev_info(const struct m2c_dev *dev);
 /* The machine that a simulated device is part of: what runs beside the device, as
  * the SSD, must be of the same. NULL where devices are real. */
 struct m2c_machine *m2c_dev_machine(const struct m2c_dev *dev);
+/* Whether such a device would have one; false for a backend that is not there. */
+bool m2c_dev_is_simulated(const struct m2c_dev_cfg *cfg);
 /* The time that everything about this device is measured by: the machine's, or
  * m2c_now_ns. */
 uint64_t m2c_dev_now_ns(const struct m2c_dev *dev);

@@ -178,18 +178,35 @@ void m2c_sim_price_call(const struct m2c_profile *p, const struct m2c_call *call
 
 /* ---- copies ---- */
 
-static void price_inside(const struct m2c_profile *p, double bytes, size_t n,
-                         struct m2c_sim_work *out)
+/* Whether n pieces go one by one, as a driver's copies, or by a kernel that brings all:
+ * as the words of cfg.copy say, or whichever is shorter. */
+static bool one_by_one(const char *how, double each_ns, double gather_ns)
 {
-    bool card = p->gpu.kind == M2C_PROFILE_CARD;
-    double ns = 2 * bytes / (p->gpu.gb_s * p->achieved.other);
-    out->engine = M2C_SIM_IN;
-    out->ns = (uint64_t)ceil(p->gpu.launch_us * 1e3 * (card ? (double)n : 1) + (card ? ns : 0));
-    if (!card && bytes > 0) { /* read and written in DRAM */
-        out->bytes = bytes;
-        out->rate = p->host.pack_gb_s;
-        out->weight = 2;
+    if (strcmp(how, "each") == 0 || strcmp(how, "gather") == 0)
+        return strcmp(how, "each") == 0;
+    return each_ns < gather_ns;
+}
+
+/* Within one memory: read and written there, by kernels or, on a processor, by a
+ * thread. */
+static void price_inside(const struct m2c_profile *p, double bytes, size_t n,
+                         const char *how, struct m2c_sim_work *out, double *host_ns)
+{
+    double launch = p->gpu.launch_us * 1e3;
+    if (p->gpu.kind == M2C_PROFILE_PROCESSOR) {
+        *out = (struct m2c_sim_work){.engine = M2C_SIM_IN,
+                                     .ns = (uint64_t)ceil(launch),
+                                     .bytes = bytes,
+                                     .rate = p->host.pack_gb_s,
+                                     .weight = 2};
+        return;
     }
+    double ns = 2 * bytes / (p->gpu.gb_s * p->achieved.other);
+    double each = (double)n * launch, gather = launch + (double)n * p->pcie.gather_ns;
+    bool apart = one_by_one(how, each + (double)(n - 1) * *host_ns, gather);
+    *out = (struct m2c_sim_work){.engine = M2C_SIM_COMPUTE,
+                                 .ns = (uint64_t)ceil((apart ? each : gather) + ns)};
+    *host_ns *= apart ? (double)n : 1;
 }
 
 void m2c_sim_price_copies(const struct m2c_profile *p, const struct m2c_copy *batch,
@@ -206,16 +223,14 @@ void m2c_sim_price_copies(const struct m2c_profile *p, const struct m2c_copy *ba
     *out = (struct m2c_sim_work){0};
     *host_ns = p->host.copy_us * 1e3;
     if (p->gpu.kind == M2C_PROFILE_PROCESSOR || to == from) {
-        price_inside(p, bytes, n, out);
+        price_inside(p, bytes, n, how, out, host_ns);
         return;
     }
     out->engine = to || p->pcie.engines == 1 ? M2C_SIM_IN : M2C_SIM_OUT;
     out->bytes = bytes;
     out->weight = 1;
-    bool apart = strcmp(how, "each") == 0 ||
-                 (strcmp(how, "gather") != 0 &&
-                  each + bytes / link + (double)(n - 1) * *host_ns <
-                      gather + bytes / (link * p->pcie.gather_share));
+    bool apart = one_by_one(how, each + bytes / link + (double)(n - 1) * *host_ns,
+                            gather + bytes / (link * p->pcie.gather_share));
     out->ns = (uint64_t)ceil(apart ? each : gather);
     out->rate = link * (apart ? 1 : p->pcie.gather_share);
     if (apart)

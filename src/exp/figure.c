@@ -97,7 +97,7 @@ const struct m2c_figure m2c_figures[] = {
     {"plan_acc", "", "questions right, by plan and task", true},
     {"plan_acc_err", "", "its binomial error", true},
     {"sim_wall", "s", "real time in which a simulated run was made", false},
-    {"sim_accesses_s", "1/s", "wanted neurons that were simulated in a real second", false},
+    {"sim_accesses_s", "1/s", "wanted neurons simulated in a second of a core", false},
     {"energy", "J/tok", "a decoded token, by component; wall: the whole machine", true},
     {"energy_total", "J/tok", "a decoded token, all components known", false},
     {"energy_err", "J/tok", "how far energy may be off, each way, by its sensor", true},

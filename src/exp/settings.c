@@ -218,6 +218,7 @@ int m2c_settings_engine(const struct m2c_settings *s, const struct m2c_store *st
                  .rank = rank},
         .selector = s->selector.kind,
         .lookahead = (uint32_t)s->selector.lookahead,
+        .predictor_width = (uint32_t)s->selector.width,
         .active = s->precision.active,
         .assign = (enum m2c_assign)s->precision.assign,
         .hysteresis = s->precision.hysteresis,

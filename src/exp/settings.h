@@ -57,7 +57,7 @@ struct m2c_settings {
     } precision;
     struct {
         const char *kind, *trace;
-        int64_t lookahead;
+        int64_t lookahead, width;
         int fit; /* enum m2c_process_fit */
         double density, concentration, overlap, spread, class_change;
     } selector;

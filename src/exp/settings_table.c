@@ -184,6 +184,10 @@ const struct m2c_opt m2c_settings_table[] = {
      .offset = AT(selector.lookahead), .def = "0", .min = 0, .max = M2C_LOOKAHEAD_MAX,
      .unit = "layers", .readers = "all",
      .help = "how many layers ahead rrr, mlp and gate foresee"},
+    {.section = "selector", .key = "width", .type = M2C_OPT_INT,
+     .offset = AT(selector.width), .def = "1024", .min = 0, .max = 1e6, .readers = "decode",
+     .help = "sim, with synthetic or trace: width of the i8 predictor that would have found the "
+             "sets, whose time and memory are simulated; 0: they come for nothing"},
     {.section = "selector", .key = "trace", .type = M2C_OPT_STR,
      .offset = AT(selector.trace), .def = "", .readers = "all",
      .help = "a file of m2c trace: what trace replays, what synthetic takes to this shape"},

@@ -32,6 +32,8 @@ struct m2c_engine_cfg {
     uint64_t class_seed;         /* of random classes */
     struct m2c_select_source source; /* of selectors that follow no model; its layout is
                                         filled in */
+    uint32_t predictor_width;    /* simulated devices: of the i8 predictor that would have
+                                    made up sets, and takes its time and memory; 0: none */
     const struct m2c_rank *rank; /* borrowed; or NULL */
     bool truth;                  /* compute true activations for recall even where the
                                     selector does without */

@@ -77,6 +77,22 @@ static uint32_t rows_of(const struct m2c_engine_cfg *cfg)
     return cfg->prefill_rows ? cfg->prefill_rows : 1;
 }
 
+/* The predictor that would have found made-up sets, as a shape: simulated runs pay for
+ * it. False: there is none to pay for. */
+static bool predictor_shape(const struct m2c_model_cfg *m, const struct m2c_engine_cfg *cfg,
+                            struct m2c_predictor *out)
+{
+    *out = (struct m2c_predictor){.kind = "mlp",
+                                  .lookahead = cfg->lookahead,
+                                  .layers = m->layers,
+                                  .n = m->hidden,
+                                  .dim = m->dim,
+                                  .width = cfg->predictor_width,
+                                  .type = M2C_I8};
+    return cfg->predictor_width && m2c_dev_is_simulated(&cfg->dev) &&
+           m2c_selector_kind_made_up(cfg->selector);
+}
+
 /* NULL: the selector is not predicted, or its predictor is not there. */
 static const struct m2c_predictor *predictor_of(const struct m2c_engine_cfg *cfg)
 {
@@ -97,7 +113,9 @@ int m2c_engine_plan(const struct m2c_store *store, const struct m2c_engine_cfg *
     out->kv_bytes = kv_layer_bytes(m, cfg) * m->layers;
     out->scratch_bytes = scratch_floats(&s) * sizeof(float) + m2c_tier_list_bytes(store);
     out->shadow_bytes = m2c_shadow_bytes(store);
-    const struct m2c_predictor *p = predictor_of(cfg);
+    struct m2c_predictor shape;
+    const struct m2c_predictor *p =
+        predictor_shape(m, cfg, &shape) ? &shape : predictor_of(cfg);
     out->predictor_bytes = p ? m2c_predict_bytes(p) : 0;
     int r = m2c_tier_plan(store, &cfg->tier, &out->tier, err);
     out->device_bytes = out->dense_bytes + out->kv_bytes + out->scratch_bytes +
@@ -334,8 +352,11 @@ static int open_parts(struct m2c_engine *e, struct m2c_err *err)
         r = m2c_show_open(e, err);
     if (r == 0 && (e->cfg.truth || m2c_selector_informed(e->selector)))
         r = open_truth(e, err);
+    struct m2c_predictor shape;
     if (r == 0 && m2c_selector_predicted(e->selector))
         r = open_predictor(e, err);
+    else if (r == 0 && predictor_shape(m, &e->cfg, &shape))
+        r = m2c_predict_open(&e->predict, e->dev, e->queue, &shape, m->act, err);
     return r;
 }
 

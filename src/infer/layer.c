@@ -174,9 +174,13 @@ static int fetch_x(struct m2c_engine *e, struct m2c_err *err)
 static int pick(struct m2c_engine *e, uint32_t l, const float *truth, uint32_t *n,
                 struct m2c_err *err)
 {
-    if (!e->predict)
-        return m2c_selector_pick(e->selector, l, truth, e->wants, n, err);
-    return m2c_predict_wants(e->predict, e->selector, l, e->wants, n, err);
+    int r = 0;
+    if (e->predict)
+        r = m2c_predict_wants(e->predict, e->selector, l, e->wants, n, err);
+    /* where the predictor is a shape, its sets are not its own */
+    return r == 0 && (!e->predict || m2c_selector_made_up(e->selector))
+               ? m2c_selector_pick(e->selector, l, truth, e->wants, n, err)
+               : r;
 }
 
 static int select_wants(struct m2c_engine *e, uint32_t l, uint32_t *n,

@@ -55,17 +55,21 @@ uint64_t m2c_predict_bytes(const struct m2c_predictor *p)
 
 /* ---- open ---- */
 
-/* Encodes a matrix into `image` at *at, and says where it will lie. */
-static int encode(const float *w, struct m2c_tensor *t, struct m2c_buf *buf,
-                  unsigned char *image, size_t *at, struct m2c_err *err)
+/* Says where a matrix will lie, from *at on. */
+static void place(struct m2c_tensor *t, struct m2c_buf *buf, size_t *at)
+{
+    t->codes = (struct m2c_mem){buf, *at};
+    *at += padded(t->rows * m2c_code_bytes(t->type, t->cols));
+    t->scales = (struct m2c_mem){buf, *at};
+    *at += padded(t->rows * m2c_scale_bytes(t->type, t->cols));
+}
+
+/* Encodes a matrix into `image`, where it has its place. */
+static int encode(const float *w, const struct m2c_tensor *t, unsigned char *image,
+                  struct m2c_err *err)
 {
     size_t code = m2c_code_bytes(t->type, t->cols), scale = m2c_scale_bytes(t->type, t->cols);
-    t->codes = (struct m2c_mem){buf, *at};
-    unsigned char *codes = image + *at;
-    *at += padded(t->rows * code);
-    t->scales = (struct m2c_mem){buf, *at};
-    unsigned char *scales = image + *at;
-    *at += padded(t->rows * scale);
+    unsigned char *codes = image + t->codes.off, *scales = image + t->scales.off;
     int r = 0;
     for (uint32_t i = 0; i < t->rows && r == 0; i++)
         r = m2c_encode(t->type, w + (size_t)i * t->cols, t->cols, codes + i * code,
@@ -92,13 +96,16 @@ static int load(struct m2c_predict *s, const struct m2c_predictor *p, uint32_t l
     y->narrow = (struct m2c_tensor){.type = p->type, .rows = p->width, .cols = p->dim};
     y->wide =
         (struct m2c_tensor){.type = p->type, .rows = p->n, .cols = m2c_predictor_inner(p)};
+    place(&y->narrow, y->buf, &at);
+    place(&y->wide, y->buf, &at);
+    y->bias = (struct m2c_mem){y->buf, at};
+    if (r < 0 || !p->layer)
+        return r;
+    r = encode(p->layer[l].narrow, &y->narrow, stage->host, err);
     if (r == 0)
-        r = encode(p->layer[l].narrow, &y->narrow, y->buf, stage->host, &at, err);
-    if (r == 0)
-        r = encode(p->layer[l].wide, &y->wide, y->buf, stage->host, &at, err);
+        r = encode(p->layer[l].wide, &y->wide, stage->host, err);
     if (r < 0)
         return m2c_fail_in(err, r, "predictor %s, layer %u", p->kind, l);
-    y->bias = (struct m2c_mem){y->buf, at};
     memcpy((unsigned char *)stage->host + at, p->layer[l].bias, p->n * sizeof(float));
     struct m2c_copy c = {{y->buf, 0}, {stage, 0}, layer_bytes(p)};
     r = m2c_queue_copy(s->queue, &c, 1, err);
@@ -134,8 +141,10 @@ int m2c_predict_open(struct m2c_predict **out, struct m2c_dev *dev,
     s->act = act;
     s->through_act = act != M2C_ACT_RELU && strcmp(p->kind, "gate") == 0;
     struct m2c_buf *stage = NULL;
-    int r = 0;
-    if (!m2c_dev_supports(dev, M2C_OP_MATMUL, p->type))
+    int r = p->layer || m2c_dev_info(dev)->simulated
+                ? 0
+                : m2c_fail(err, -EINVAL, "predictor %s has no matrices", p->kind);
+    if (r == 0 && !m2c_dev_supports(dev, M2C_OP_MATMUL, p->type))
         r = m2c_fail(err, -ENOTSUP, "device %s does not multiply by %s, as predictor %s needs",
                      m2c_dev_info(dev)->name, m2c_type_name(p->type), p->kind);
     if (r == 0)

@@ -11,7 +11,8 @@
 
 struct m2c_predict;
 
-/* `p` may go after this. `act`: what scores are for a `gate` predictor of a
+/* `p` may go after this. On a simulated device p->layer may be NULL: a predictor of
+ * which there is only the shape, and whose choices are none. `act`: what scores are for a `gate` predictor of a
  * model whose activation is not ReLU: |act(score)|. */
 M2C_MUST_USE int m2c_predict_open(struct m2c_predict **out, struct m2c_dev *dev,
                                   struct m2c_queue *queue, const struct m2c_predictor *p,

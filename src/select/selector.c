@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct m2c_select_ops *const registry[] = {
     &m2c_select_oracle, &m2c_select_prev, &m2c_select_static,    &m2c_select_all,
@@ -99,6 +100,15 @@ void m2c_selector_close(struct m2c_selector *s)
 }
 
 bool m2c_selector_informed(const struct m2c_selector *s) { return s->ops->informed; }
+bool m2c_selector_kind_made_up(const char *kind)
+{
+    for (size_t i = 0; registry[i]; i++) {
+        if (strcmp(registry[i]->p.name, kind) == 0)
+            return registry[i]->own_sets;
+    }
+    return false;
+}
+
 bool m2c_selector_made_up(const struct m2c_selector *s) { return s->ops->own_sets; }
 bool m2c_selector_memoryless(const struct m2c_selector *s)
 {

@@ -60,6 +60,7 @@ void m2c_selector_close(struct m2c_selector *s); /* accepts NULL */
 /* Whether its sets are made up or recorded, not the model's: what it computes with
  * them means nothing. */
 bool m2c_selector_made_up(const struct m2c_selector *s);
+bool m2c_selector_kind_made_up(const char *kind); /* the same of a kind; unknown: false */
 
 /* Whether it reads true activations, which a deployed system does not have:
  * its results are upper bounds and are labelled so. */

@@ -12,7 +12,7 @@ static const struct column {
     const char *figure, *title, *fmt;
     double scale;
 } columns[] = {
-    {"decode_tok_s", "tok/s", "%.1f", 1},
+    {"decode_tok_s", "tok/s", "%.4g", 1},
     {"ttft", "TTFT ms", "%.2f", 1e3},
     {"hit_ratio_hbm", "hit %", "%.1f", 100},
     {"hbm_bytes_moved", "HBM KiB/tok", "%.1f", 1.0 / 1024},
