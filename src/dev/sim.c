@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 
 enum {
-    KEEP = 4 << 20, /* bytes of the largest device buffer whose content is kept */
+    KEEP = 1 << 20, /* bytes of the largest device buffer whose content is kept */
     SEGMENTS = 64, SEG_MIN = 16 /* as the cuda backend sums */
 };
 

@@ -117,7 +117,8 @@ static void test_other_ssd(void **state)
 static void test_shipped(void **state)
 {
     static const char *const names[] = {"m40",  "rtx3090",   "rtx4090",
-                                        "h100", "rx7900xtx", "arc_a770"};
+                                        "h100", "rx7900xtx", "arc_a770",
+                                        "epyc_2core"};
     (void)state;
     for (size_t i = 0; i < M2C_COUNTOF(names); i++) {
         char path[600];
