@@ -41,8 +41,6 @@ static int test(const struct m2c_optset *set, bool *wrong, struct m2c_err *err)
                               .cache = value(set, "cache"),
                               .profile = value(set, "profile"),
                               .ssd_profile = m2c_optset_get(set, "ssd", "profile"),
-                              .profile = value(set, "profile"),
-                              .ssd_profile = m2c_optset_get(set, "ssd", "profile"),
                               .index = (int)strtol(value(set, "index"), NULL, 10)};
     int r = m2c_dev_open(&dev, &cfg, err);
     bool simulated = r == 0 && m2c_dev_info(dev)->simulated;
