@@ -24,7 +24,7 @@ void m2c_window_keep(struct m2c_window *w);
  * for each of n_tokens new tokens, how far they may be off and what is above the
  * idle power. Windows that a source cannot resolve are unavailable, as is one
  * whose source fails; the total is labelled as its weakest part. The samples
- * window_unix_s are when it began and ended. */
+ * window_unix_s are when it began and ended, on a machine that is real. */
 M2C_MUST_USE int m2c_window_put(struct m2c_window *w, uint32_t n_tokens,
                                 struct m2c_err *err);
 void m2c_window_close(struct m2c_window *w); /* accepts NULL */
