@@ -141,7 +141,7 @@ static int build(struct m2c_io *io, const char *path, struct m2c_err *err)
 int m2c_io_open(struct m2c_io **out, const char *engine, const char *path,
                 const struct m2c_io_cfg *cfg, struct m2c_err *err)
 {
-    const struct m2c_io_ops *ops;
+    const struct m2c_io_ops *ops = NULL;
     int r = find(&ops, engine, err);
     if (r < 0)
         return r;

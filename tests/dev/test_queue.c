@@ -479,8 +479,8 @@ static void failure_stays(void **state)
     r = r < 0 ? r : m2c_queue_copy(q, &late, 1, &err);
     struct m2c_event *ev = NULL;
     if (r == 0 && m2c_queue_record(q, &ev, &err) == 0) {
-        need(m2c_queue_after(next, ev, &err), &err);
-        r = m2c_queue_copy(next, &later, 1, &err);
+        r = m2c_queue_after(next, ev, &err); /* on a slow day it is known by now */
+        r = r < 0 ? r : m2c_queue_copy(next, &later, 1, &err);
         assert_true(r == 0 || r == -EINVAL);
         assert_int_equal(m2c_event_wait(ev, NULL, &err), -EINVAL);
         assert_non_null(strstr(err.msg, "row 0: id 5 of a table of 5"));
