@@ -23,7 +23,9 @@ struct knobs knobs;
 struct spoilt spoilt;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* workers read, too */
-static unsigned n_reads, n_submits, n_waits;
+static struct {
+    unsigned reads, submits, waits;
+} seen;
 
 static bool nth(unsigned n, unsigned every)
 {
@@ -35,7 +37,7 @@ static int32_t spoil(const void *dst, uint32_t bytes, int32_t res)
 {
     pthread_mutex_lock(&lock);
     uint64_t off = (uint64_t)((const unsigned char *)dst - knobs.base);
-    unsigned n = ++n_reads;
+    unsigned n = ++seen.reads;
     if (knobs.bad && off <= knobs.bad_at && knobs.bad_at - off < bytes &&
         spoilt.bad < knobs.bad_times) {
         spoilt.bad++;
@@ -105,10 +107,11 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *to, unsigned long
 
 /* ---- submissions and waits ---- */
 
+#if M2C_HAVE_LIBAIO || M2C_HAVE_URING
 /* How many of n are taken: none, one, or all. */
 static unsigned admitted(unsigned n)
 {
-    unsigned k = ++n_submits;
+    unsigned k = ++seen.submits;
     if (nth(k, knobs.busy_every)) {
         spoilt.busy++;
         return 0;
@@ -118,11 +121,12 @@ static unsigned admitted(unsigned n)
 
 static bool interrupted(void)
 {
-    if (!nth(++n_waits, knobs.signal_every))
+    if (!nth(++seen.waits, knobs.signal_every))
         return false;
     spoilt.signal++;
     return true;
 }
+#endif
 
 #if M2C_HAVE_LIBAIO
 int __real_io_submit(io_context_t ctx, long n, struct iocb **cb);
@@ -156,7 +160,7 @@ int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring)
 {
-    return admitted(1) == 0 ? (n_submits / knobs.busy_every % 2 ? -EAGAIN : -EBUSY)
+    return admitted(1) == 0 ? (seen.submits / knobs.busy_every % 2 ? -EAGAIN : -EBUSY)
                             : __real_io_uring_submit(ring);
 }
 
