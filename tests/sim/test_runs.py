@@ -110,7 +110,7 @@ with tempfile.TemporaryDirectory() as work:
     # what cannot be
     one = ("--set", "hbm.bytes=64M", "--set", "precision.ratio=25:25:50")
     for args, says in (
-        (("--set", "ssd.engine=libaio"), "ssd.engine = sim"),
+        (("--set", "ssd.engine=pread"), "ssd.engine = sim"),
         (("--set", "selector.kind=oracle", "--set", "precision.active=0.1"), "true activations"),
         (("--set", "device.backend=cpu", "--set", "ssd.engine=pread"), "without weights"),
         (("--set", "meter.sources=rapl"), "meter.sources"),
