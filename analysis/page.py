@@ -219,13 +219,16 @@ def failures(results):
 
 def labels(results):
     words = dict.fromkeys(str(w) for r in results.records for w in r.get("labels") or [])
-    text = {"informed": "the selector reads the true activations of the layer, from a copy of "
+    text = {"simulated": "nothing here was measured: times and energy are those of a machine that is "
+                         "a file of numbers. Which neurons move, and when, was decided by the "
+                         "code that decides it on a real one.",
+            "informed": "the selector reads the true activations of the layer, from a copy of "
                         "the gate and up weights outside the tiers. No deployed system has "
                         "them: accuracy, hits and bytes are an upper bound on what a "
                         "predictor could do, and time spent on the copy is in the times.",
             "given-sets": "which neurons are active was drawn by a process or read from a "
-                          "trace, not computed: bytes, copies and work are real, text and "
-                          "scores mean nothing.",
+                          "trace, not computed: bytes, copies and work are those of a model "
+                          "that wants them, text and scores mean nothing.",
             "random-weights": "the model's weights are random numbers: bytes, copies and work "
                               "are real, text and scores mean nothing.",
             "at-least": "a neuron that lies on the device wider than wanted is computed as it lies "

@@ -43,7 +43,8 @@ def opening(results):
     text += f"Device: {escape(', '.join(backends))}"
     cpu = first["identity"].get("cpu")
     if cpu:
-        text += f" on {escape(str(cpu))}, {first['identity'].get('cpus', '?')} CPUs"
+        where = ", simulated on" if backends == ["sim"] else " on"
+        text += f"{where} {escape(str(cpu))}, {first['identity'].get('cpus', '?')} CPUs"
     return text + "."
 
 
