@@ -41,8 +41,6 @@ struct gpu {
 
 struct hwmon {
     char value[PATH_BYTES + 32]; /* the file that is read */
-    struct m2c_power *sampler;   /* NULL: by the counter */
-    uint64_t gaps;
     uint64_t last_uj, sum_uj, last_ns;
 };
 
@@ -186,9 +184,9 @@ static int open_power(struct m2c_meter *m, const struct gpu *g, struct m2c_err *
                                 .clock = m->cfg.clock};
     if (file_of(g, "power1_cap", cap) && m2c_sysfs_u64(cap, &uw) == 0)
         cfg.sensor.limit_w = (double)uw * 1e-6;
-    int r = m2c_power_open(&s->sampler, &cfg, err);
+    int r = m2c_power_open(&m->sampler, &cfg, err);
     if (r == 0)
-        m->tick_ns = M2C_MAX(cfg.sensor.period_ns, m2c_power_period_ns(s->sampler));
+        m->tick_ns = M2C_MAX(cfg.sensor.period_ns, m2c_power_period_ns(m->sampler));
     return r;
 }
 
@@ -218,8 +216,7 @@ static int open_hwmon(struct m2c_meter *m, struct m2c_err *err)
 
 static void close_hwmon(struct m2c_meter *m)
 {
-    struct hwmon *s = m->priv;
-    m2c_power_close(s->sampler);
+    m2c_power_close(m->sampler);
 }
 
 static int read_counter(struct m2c_meter *m, struct m2c_reading *out, struct m2c_err *err)
@@ -244,20 +241,8 @@ static int read_counter(struct m2c_meter *m, struct m2c_reading *out, struct m2c
 static int read_hwmon(struct m2c_meter *m, const struct m2c_load *load,
                       struct m2c_reading *out, struct m2c_err *err)
 {
-    struct hwmon *s = m->priv;
     (void)load;
-    int r = s->sampler ? m2c_meter_sampled(m, s->sampler, &s->gaps, out, err)
-                       : read_counter(m, out, err);
-    if (r == 0)
-        out->how[M2C_GPU] = M2C_MEASURED;
-    return r < 0 ? -EIO : 0;
-}
-
-static void step_hwmon(struct m2c_meter *m)
-{
-    struct hwmon *s = m->priv;
-    if (s->sampler)
-        m2c_power_step(s->sampler);
+    return m2c_meter_read_gpu(m, read_counter, out, err);
 }
 
 const struct m2c_meter_ops m2c_meter_hwmon = {
@@ -268,5 +253,4 @@ const struct m2c_meter_ops m2c_meter_hwmon = {
     .open = open_hwmon,
     .close = close_hwmon,
     .read = read_hwmon,
-    .step = step_hwmon,
 };

@@ -149,14 +149,13 @@ void m2c_meter_lose(struct m2c_meter *m, const char *fmt, ...)
     m->gaps++;
 }
 
-int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s, uint64_t *gaps,
-                      struct m2c_reading *out, struct m2c_err *err)
+static int read_sampler(struct m2c_meter *m, struct m2c_reading *out, struct m2c_err *err)
 {
     struct m2c_integral sum;
-    int r = m2c_power_read(s, &sum, err);
-    if (sum.gaps != *gaps)
+    int r = m2c_power_read(m->sampler, &sum, err);
+    if (sum.gaps != m->sampler_gaps)
         m2c_meter_lose(m, "its sensor was not read for too long, or the clock jumped");
-    *gaps = sum.gaps;
+    m->sampler_gaps = sum.gaps;
     if (r < 0)
         return r;
     out->uj[M2C_GPU] = (uint64_t)llround(sum.joules * 1e6);
@@ -164,6 +163,17 @@ int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s, uint64_t *gaps,
     out->edge_uj = (uint64_t)llround(m2c_integral_edge_j(&sum) * 1e6);
     out->changes = sum.sensor.coarse ? sum.n : sum.changes;
     return 0;
+}
+
+int m2c_meter_read_gpu(struct m2c_meter *m,
+                       int (*counter)(struct m2c_meter *m, struct m2c_reading *out,
+                                      struct m2c_err *err),
+                       struct m2c_reading *out, struct m2c_err *err)
+{
+    int r = m->sampler ? read_sampler(m, out, err) : counter(m, out, err);
+    if (r == 0)
+        out->how[M2C_GPU] = M2C_MEASURED;
+    return r < 0 ? -EIO : 0;
 }
 
 int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
@@ -190,8 +200,8 @@ int m2c_meter_read(struct m2c_meter *m, const struct m2c_load *load,
 void m2c_meter_keep(struct m2c_meter *m)
 {
     struct m2c_reading unused;
-    if (m->ops->step && m->cfg.clock)
-        m->ops->step(m);
+    if (m->sampler && m->cfg.clock)
+        m2c_power_step(m->sampler);
     if (m->max_gap_ns == 0 || m2c_meter_now(m) - m->last_ns < m->max_gap_ns / 4)
         return;
     int r = m2c_meter_read(m, NULL, &unused, NULL);

@@ -23,10 +23,8 @@ struct m2c_meter_ops {
     /* Fills uj and how of what it knows; the rest is zeroed before. */
     int (*read)(struct m2c_meter *m, const struct m2c_load *load, struct m2c_reading *out,
                 struct m2c_err *err);
-    /* Optional. step: takes a sample, with a clock of the caller's. span: energy
-     * of a window that is known only when it is over; the readings then tell
-     * times alone. < 0: it is not known, detail says why. */
-    void (*step)(struct m2c_meter *m);
+    /* Optional: energy of a window that is known only when it is over; the readings
+     * then tell times alone. < 0: it is not known, detail says why. */
     int (*span)(struct m2c_meter *m, const struct m2c_reading *a,
                 const struct m2c_reading *b, struct m2c_energy *out, struct m2c_err *err);
 };
@@ -41,16 +39,21 @@ struct m2c_meter {
     uint64_t max_gap_ns; /* between readings, so that no wrap is missed; 0: any */
     uint64_t last_ns;    /* of the last reading */
     uint32_t gaps;
+    struct m2c_power *sampler; /* opened and closed by the source; NULL: it has a counter */
+    uint64_t sampler_gaps;     /* of the sampler, until now */
     void *priv;
 };
 
 uint64_t m2c_meter_now(const struct m2c_meter *m);
 /* Count is lost, for this reason: windows that span this moment have no energy. */
 void m2c_meter_lose(struct m2c_meter *m, const char *fmt, ...) M2C_PRINTF(2, 3);
-/* Fills uj of the GPU and the bands from a sampler; *gaps: of it, until now. */
-M2C_MUST_USE int m2c_meter_sampled(struct m2c_meter *m, struct m2c_power *s,
-                                   uint64_t *gaps, struct m2c_reading *out,
-                                   struct m2c_err *err);
+/* Fills uj and how of the GPU, and the bands: from the sampler where there is one,
+ * else by `counter`. -EIO. */
+M2C_MUST_USE int m2c_meter_read_gpu(struct m2c_meter *m,
+                                    int (*counter)(struct m2c_meter *m,
+                                                   struct m2c_reading *out,
+                                                   struct m2c_err *err),
+                                    struct m2c_reading *out, struct m2c_err *err);
 
 /* The start-up check of meters, NULL-terminated. */
 M2C_MUST_USE int m2c_meter_check(const struct m2c_meter_ops *const *meters,

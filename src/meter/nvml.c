@@ -28,8 +28,6 @@ struct nvml {
     m2c_nv_device dev;
     char name[96];
     struct m2c_sensor sensor;
-    struct m2c_power *sampler; /* NULL: by the counter */
-    uint64_t gaps;             /* of the sampler, until now */
     unsigned long long last_mj, sum_mj;
     uint64_t last_ns, changes;
     double err_j;
@@ -175,7 +173,7 @@ static int open_sampler(struct m2c_meter *m, struct m2c_err *err)
                                 .probe = probe,
                                 .ctx = s,
                                 .clock = m->cfg.clock};
-    return m2c_power_open(&s->sampler, &cfg, err);
+    return m2c_power_open(&m->sampler, &cfg, err);
 }
 
 static int open_nvml(struct m2c_meter *m, struct m2c_err *err)
@@ -199,12 +197,12 @@ static int open_nvml(struct m2c_meter *m, struct m2c_err *err)
         return r;
     s->last_ns = m2c_meter_now(m);
     m->tick_ns = counter ? s->sensor.period_ns
-                         : M2C_MAX(s->sensor.period_ns, m2c_power_period_ns(s->sampler));
+                         : M2C_MAX(s->sensor.period_ns, m2c_power_period_ns(m->sampler));
     char how[64] = "energy counter";
     if (!counter)
         snprintf(how, sizeof how, "%s every %g ms, added up",
                  s->instant ? "instant power" : "power",
-                 (double)m2c_power_period_ns(s->sampler) * 1e-6);
+                 (double)m2c_power_period_ns(m->sampler) * 1e-6);
     snprintf(m->source, sizeof m->source,
              "NVML, %s: %s; sensor renewed every %g ms, +-%g %%, sees %g %% of the time, "
              "%g ms late",
@@ -216,7 +214,7 @@ static int open_nvml(struct m2c_meter *m, struct m2c_err *err)
 static void close_nvml(struct m2c_meter *m)
 {
     struct nvml *s = m->priv;
-    m2c_power_close(s->sampler); /* its thread calls the library */
+    m2c_power_close(m->sampler); /* its thread calls the library */
     if (s->initialised)
         s->api.shutdown();
     if (s->api.lib)
@@ -280,20 +278,8 @@ static int read_counter(struct m2c_meter *m, struct m2c_reading *out, struct m2c
 static int read_nvml(struct m2c_meter *m, const struct m2c_load *load,
                      struct m2c_reading *out, struct m2c_err *err)
 {
-    struct nvml *s = m->priv;
     (void)load;
-    int r = s->sampler ? m2c_meter_sampled(m, s->sampler, &s->gaps, out, err)
-                       : read_counter(m, out, err);
-    if (r == 0)
-        out->how[M2C_GPU] = M2C_MEASURED;
-    return r < 0 ? -EIO : 0;
-}
-
-static void step_nvml(struct m2c_meter *m)
-{
-    struct nvml *s = m->priv;
-    if (s->sampler)
-        m2c_power_step(s->sampler);
+    return m2c_meter_read_gpu(m, read_counter, out, err);
 }
 
 const struct m2c_meter_ops m2c_meter_nvml = {
@@ -304,5 +290,4 @@ const struct m2c_meter_ops m2c_meter_nvml = {
     .open = open_nvml,
     .close = close_nvml,
     .read = read_nvml,
-    .step = step_nvml,
 };
